@@ -1,0 +1,482 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"go.uber.org/goleak"
+
+	"earshot/audio"
+	"earshot/server/token"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// deadline bounds everything that a test waits for.
+const deadline = 10 * time.Second
+
+// rig is a server on a real port.
+type rig struct {
+	t    *testing.T
+	hub  *Hub
+	key  *token.Key
+	addr string
+	stop func() // and wait for it to have stopped
+}
+
+func start(t *testing.T) *rig {
+	t.Helper()
+	key, err := token.OpenKey(filepath.Join(t.TempDir(), "key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	hub, err := NewHub(HubConfig{Title: "Ann's music", Format: Format{Frame: 20 * time.Millisecond, Bitrate: 128000}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := New(Config{
+		Hub:    hub,
+		Tokens: &token.Verifier{Key: key.Verify(), Audience: token.AudienceDesktop, Now: time.Now},
+		Player: fstest.MapFS{"index.html": {Data: []byte("<p>player")}, "static/a.js": {Data: []byte("a")}},
+		Log:    slog.New(slog.DiscardHandler),
+	})
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- srv.Run(ctx, ln) }()
+	stopped := false
+	r := &rig{t: t, hub: hub, key: key, addr: ln.Addr().String()}
+	r.stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("run: %v", err)
+			}
+		case <-time.After(deadline):
+			t.Error("the server did not stop")
+		}
+	}
+	t.Cleanup(r.stop)
+	return r
+}
+
+func (r *rig) token(d time.Duration) string {
+	r.t.Helper()
+	raw, err := r.key.Issue(token.Grant{Audience: token.AudienceDesktop, Scope: token.ScopeListen, Name: "Bob", For: d}, time.Now())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return raw
+}
+
+func (r *rig) dial(path string, header http.Header) (*websocket.Conn, *http.Response, error) {
+	conn, resp, err := websocket.DefaultDialer.Dial("ws://"+r.addr+path, header)
+	if err == nil {
+		r.t.Cleanup(func() { _ = conn.Close() })
+		_ = conn.SetReadDeadline(time.Now().Add(deadline))
+	}
+	return conn, resp, err
+}
+
+// join connects a listener and reads its welcome.
+func (r *rig) join(path string) *websocket.Conn {
+	r.t.Helper()
+	conn, _, err := r.dial(path, http.Header{"Token": {r.token(time.Hour)}})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var w welcome
+	if err := conn.ReadJSON(&w); err != nil || w.Type != "welcome" {
+		r.t.Fatalf("welcome: %+v, %v", w, err)
+	}
+	return conn
+}
+
+func (r *rig) publish(seq uint32, size int) {
+	r.t.Helper()
+	p := audio.Packet{Seq: seq, At: time.Duration(seq) * 20 * time.Millisecond, Data: bytes.Repeat([]byte{0xfc}, size)}
+	if err := r.hub.Publish(p); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// next reads the next packet.
+func next(t *testing.T, conn *websocket.Conn) audio.Packet {
+	t.Helper()
+	kind, msg, err := conn.ReadMessage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	packets, err := audio.ParseMessage(msg)
+	if err != nil || kind != websocket.BinaryMessage || len(packets) != 1 {
+		t.Fatalf("message %q of kind %d: %v", msg, kind, err)
+	}
+	return packets[0]
+}
+
+// closeCode reads until the connection ends and returns its close code.
+func closeCode(t *testing.T, conn *websocket.Conn) int {
+	t.Helper()
+	for {
+		if _, _, err := conn.ReadMessage(); err != nil {
+			var closed *websocket.CloseError
+			if !errors.As(err, &closed) {
+				t.Fatalf("no close frame: %v", err)
+			}
+			return closed.Code
+		}
+	}
+}
+
+func waitFor(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	for end := time.Now().Add(deadline); !cond(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+func TestTokenPlaces(t *testing.T) {
+	r := start(t)
+	good := r.token(time.Hour)
+	tests := []struct {
+		name   string
+		path   string
+		header http.Header
+		want   token.Reason // "" is let in
+	}{
+		{"Authorization", "/listen", http.Header{"Authorization": {"Bearer " + good}}, ""},
+		{"authorization in lower case", "/listen", http.Header{"Authorization": {"bearer " + good}}, ""},
+		{"header token", "/listen", http.Header{"Token": {good}}, ""},
+		{"header token at the root", "/", http.Header{"Token": {good}}, ""},
+		{"subprotocol", "/listen", http.Header{"Sec-Websocket-Protocol": {"earshot.v1, earshot.bearer." + good}}, ""},
+		{"the first place counts", "/listen", http.Header{"Authorization": {"Bearer " + good}, "Token": {"x"}}, ""},
+
+		{"none", "/listen", nil, token.Missing},
+		{"none at the root", "/", nil, token.Missing},
+		{"a bad one first", "/listen", http.Header{"Authorization": {"Bearer x"}, "Token": {good}}, token.Malformed},
+		{"in the query", "/listen?token=" + good, nil, token.Missing},
+		{"another scheme", "/listen", http.Header{"Authorization": {"Basic " + good}}, token.Missing},
+		{"ended", "/listen", http.Header{"Token": {r.token(-time.Minute)}}, token.Expired},
+		{"subprotocol ended", "/listen", http.Header{"Sec-Websocket-Protocol": {"earshot.v1, earshot.bearer." + r.token(-time.Minute)}}, token.Expired},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			conn, resp, err := r.dial(tt.path, tt.header)
+			if resp == nil {
+				t.Fatal(err)
+			}
+			if tt.want == "" {
+				if err != nil {
+					t.Fatalf("status %d: %v", resp.StatusCode, err)
+				}
+				if strings.Contains(conn.Subprotocol(), "bearer") {
+					t.Error("the token was echoed")
+				}
+				return
+			}
+			var refused refusal
+			body, _ := io.ReadAll(resp.Body)
+			if resp.StatusCode != http.StatusUnauthorized || json.Unmarshal(body, &refused) != nil ||
+				refused.Error != string(tt.want) || refused.Message == "" {
+				t.Errorf("status %d, %q, want 401 and %s", resp.StatusCode, body, tt.want)
+			}
+			if resp.Header.Get("WWW-Authenticate") == "" {
+				t.Error("no WWW-Authenticate (RFC 9110 section 15.5.2)")
+			}
+		})
+	}
+}
+
+func TestSession(t *testing.T) {
+	r := start(t)
+	ask := func(auth string) (int, []byte) {
+		req, _ := http.NewRequest("GET", "http://"+r.addr+"/api/session", nil)
+		req.Header.Set("Authorization", auth)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, _ := io.ReadAll(resp.Body)
+		return resp.StatusCode, body
+	}
+	var got session
+	status, body := ask("Bearer " + r.token(time.Hour))
+	if err := json.Unmarshal(body, &got); err != nil || status != 200 {
+		t.Fatalf("%d %s", status, body)
+	}
+	if got.Name != "Bob" || got.Title != "Ann's music" || got.State != Paused || time.Until(time.Unix(got.Expires, 0)) < 59*time.Minute {
+		t.Errorf("session %+v", got)
+	}
+	if status, body = ask("Bearer x"); status != 401 || !bytes.Contains(body, []byte(`"malformed"`)) {
+		t.Errorf("bad token: %d %s", status, body)
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
+func TestOrigin(t *testing.T) {
+	r := start(t)
+	good := r.token(time.Hour)
+	for origin, want := range map[string]bool{
+		"http://" + r.addr:           true,
+		"http://evil.example":        false,
+		"null":                       false,
+		"http://" + r.addr + ".evil": false,
+	} {
+		_, resp, err := r.dial("/listen", http.Header{"Token": {good}, "Origin": {origin}})
+		if (err == nil) != want || !want && resp.StatusCode != http.StatusForbidden {
+			t.Errorf("origin %s: let in: %v", origin, err == nil)
+		}
+	}
+	public := &Server{publicURL: &url.URL{Host: "radio.example"}}
+	req, _ := http.NewRequest("GET", "http://10.0.0.1/listen", nil)
+	req.Header.Set("Origin", "https://radio.example")
+	if !public.checkOrigin(req) {
+		t.Error("the public URL's own page is refused")
+	}
+}
+
+func TestPacketsAndStates(t *testing.T) {
+	r := start(t)
+	if r.hub.Wanted() {
+		t.Error("wanted while nobody listens")
+	}
+	conn := r.join("/listen")
+	if !r.hub.Wanted() {
+		t.Error("not wanted while somebody listens")
+	}
+	if err := r.hub.SetState(Live); err != nil {
+		t.Fatal(err)
+	}
+	var s stateMessage
+	if err := conn.ReadJSON(&s); err != nil || s != (stateMessage{"state", Live}) {
+		t.Fatalf("state %+v, %v", s, err)
+	}
+	for seq := range uint32(100) {
+		r.publish(seq, 3)
+	}
+	for seq := range uint32(100) {
+		if p := next(t, conn); p.Seq != seq {
+			t.Fatalf("packet %d, want %d", p.Seq, seq)
+		}
+	}
+	list := r.hub.Listeners()
+	if len(list) != 1 || list[0].Name != "Bob" || list[0].Address != "127.0.0.1" {
+		t.Errorf("listeners %+v", list)
+	}
+	_ = conn.Close()
+	waitFor(t, "the listener leaves", func() bool { return !r.hub.Wanted() && len(r.hub.Listeners()) == 0 })
+}
+
+func TestBuffer(t *testing.T) {
+	r := start(t)
+	r.publish(1, 3)
+	r.publish(2, 3)
+	with := r.join("/listen?buffer=4000")
+	without := r.join("/listen")
+	r.publish(3, 3)
+	if p := next(t, with); p.Seq != 1 {
+		t.Errorf("with a buffer: first packet %d, want 1", p.Seq)
+	}
+	if p := next(t, without); p.Seq != 3 {
+		t.Errorf("without: first packet %d, want 3", p.Seq)
+	}
+	for _, query := range []string{"buffer=x", "buffer=-1", "page=short", "page=" + strings.Repeat("x", 65)} {
+		_, resp, err := r.dial("/listen?"+query, http.Header{"Token": {r.token(time.Hour)}})
+		if err == nil || resp.StatusCode != http.StatusBadRequest {
+			t.Errorf("%s: %v", query, err)
+		}
+	}
+}
+
+func TestCloseCodes(t *testing.T) {
+	t.Run("expired", func(t *testing.T) {
+		r := start(t)
+		conn, _, err := r.dial("/listen", http.Header{"Token": {r.token(time.Second)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code := closeCode(t, conn); code != closeExpired {
+			t.Errorf("close code %d", code)
+		}
+	})
+	t.Run("replaced", func(t *testing.T) {
+		r := start(t)
+		tok := http.Header{"Token": {r.token(time.Hour)}}
+		first, _, err := r.dial("/listen?page=12345678", tok)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := r.join("/listen?page=12345678") // another link
+		if _, _, err := r.dial("/listen?page=12345678", tok); err != nil {
+			t.Fatal(err)
+		}
+		if code := closeCode(t, first); code != closeReplaced {
+			t.Errorf("close code %d", code)
+		}
+		waitFor(t, "two remain", func() bool { return len(r.hub.Listeners()) == 2 })
+		r.publish(1, 3)
+		next(t, other)
+	})
+	t.Run("restart", func(t *testing.T) {
+		r := start(t)
+		conn := r.join("/listen")
+		code := make(chan int)
+		go func() { code <- closeCode(t, conn) }()
+		r.stop()
+		if got := <-code; got != closeRestart {
+			t.Errorf("close code %d", got)
+		}
+	})
+	t.Run("the player's table", func(t *testing.T) {
+		text, err := os.ReadFile("../assets/player/src/codes.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var table struct{ Codes []struct{ Code int } }
+		if err := json.Unmarshal(text, &table); err != nil {
+			t.Fatal(err)
+		}
+		known := map[int]bool{}
+		for _, c := range table.Codes {
+			known[c.Code] = true
+			if closeReasons[c.Code] == "" {
+				t.Errorf("the server never sends %d", c.Code)
+			}
+		}
+		for code, reason := range closeReasons {
+			if !known[code] {
+				t.Errorf("the player does not know %d (%s)", code, reason)
+			}
+		}
+	})
+}
+
+// One who does not read delays nobody, loses its oldest packets, and is told
+// so by their numbers once it reads again.
+func TestSlowListener(t *testing.T) {
+	r := start(t)
+	slow, quick := r.join("/listen"), r.join("/listen")
+	if err := slow.NetConn().(*net.TCPConn).SetReadBuffer(4096); err != nil {
+		t.Fatal(err)
+	}
+	var seq uint32
+	waitFor(t, "more waits for the slow one than the lane holds", func() bool {
+		r.publish(seq, audio.MaxPacketSize)
+		if p := next(t, quick); p.Seq != seq {
+			t.Fatalf("the quick one got %d, want %d", p.Seq, seq)
+		}
+		seq++
+		return uint64(seq) > r.hub.Listeners()[0].Sent+laneSize+1
+	})
+	r.publish(seq, 3) // what it gets at the latest
+	for want := uint32(0); next(t, slow).Seq == want; want++ {
+		if want == seq {
+			t.Fatal("the slow one lost nothing")
+		}
+	}
+	if r.hub.Listeners()[0].Lost == 0 {
+		t.Error("the loss was not counted")
+	}
+	if got := r.hub.Listeners()[1].Lost; got != 0 {
+		t.Errorf("the quick one lost %d", got)
+	}
+}
+
+func TestStrangers(t *testing.T) {
+	r := start(t)
+	tests := []struct {
+		name string
+		send func(*websocket.Conn) error
+	}{
+		{"a message over the limit", func(c *websocket.Conn) error {
+			return c.WriteMessage(websocket.TextMessage, make([]byte, readLimit+1))
+		}},
+		{"a frame that is none", func(c *websocket.Conn) error {
+			_, err := c.NetConn().Write([]byte{0xff, 0xff, 0xff})
+			return err
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			conn := r.join("/listen")
+			if err := tt.send(conn); err != nil {
+				t.Fatal(err)
+			}
+			waitFor(t, "it is thrown out", func() bool { return len(r.hub.Listeners()) == 0 })
+		})
+	}
+}
+
+func TestPage(t *testing.T) {
+	r := start(t)
+	defer http.DefaultClient.CloseIdleConnections()
+	for path, want := range map[string]struct {
+		status int
+		cache  string
+		body   string
+	}{
+		"/":            {200, "no-cache", "<p>player"},
+		"/static/a.js": {200, "public, max-age=31536000, immutable", "a"},
+		"/static/":     {404, "", ""},
+		"/static/x":    {404, "", ""},
+		"/x":           {404, "", ""},
+		"/healthz":     {200, "no-store", "ok\n"},
+	} {
+		resp, err := http.Get("http://" + r.addr + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if resp.StatusCode != want.status || want.body != "" && string(body) != want.body ||
+			resp.Header.Get("Cache-Control") != want.cache {
+			t.Errorf("%s: %d, %q, %q", path, resp.StatusCode, resp.Header.Get("Cache-Control"), body)
+		}
+		if resp.Header.Get("Content-Security-Policy") != contentPolicy || resp.Header.Get("Referrer-Policy") != "no-referrer" {
+			t.Errorf("%s: headers %v", path, resp.Header)
+		}
+	}
+}
+
+func TestDisplayName(t *testing.T) {
+	const android = "Mozilla/5.0 (Android 16; Mobile; rv:153.0) Gecko/153.0 Firefox/153.0"
+	tests := []struct{ name, agent, want string }{
+		{"Ann", android, "Ann"},
+		{"", android, "Guest · Firefox on Android"},
+		{" \n\t", android, "Guest · Firefox on Android"},
+		{"", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36", "Guest · Chrome on Linux"},
+		{"", "", "Guest"},
+		{"Ann\n\x1b[31mBob\u202e", "", "Ann [31mBob"},
+		{strings.Repeat("ä", 100), "", strings.Repeat("ä", maxName-1) + "…"},
+	}
+	for _, tt := range tests {
+		if got := displayName(tt.name, tt.agent); got != tt.want {
+			t.Errorf("displayName(%q, %q) = %q, want %q", tt.name, tt.agent, got, tt.want)
+		}
+	}
+}

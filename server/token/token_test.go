@@ -1,0 +1,238 @@
+package token
+
+import (
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var now = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+func open(t testing.TB) *Key {
+	t.Helper()
+	key, err := OpenKey(filepath.Join(t.TempDir(), "key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func verifier(k *Key, at time.Time) *Verifier {
+	return &Verifier{Key: k.Verify(), Audience: AudienceDesktop, Now: func() time.Time { return at }}
+}
+
+func TestIssueAndVerify(t *testing.T) {
+	key := open(t)
+	raw, err := key.Issue(Grant{Audience: AudienceDesktop, Scope: ScopeListen, Name: "Ann", For: time.Hour}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims, err := verifier(key, now.Add(59*time.Minute)).Verify(raw, ScopeListen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if claims.Name != "Ann" || claims.ID == "" || !claims.Expires.Equal(now.Add(time.Hour)) {
+		t.Errorf("claims: %+v", claims)
+	}
+	again, err := key.Issue(Grant{Audience: AudienceDesktop, Scope: ScopeListen, Name: "Ann", For: time.Hour}, now)
+	if err != nil || again == raw {
+		t.Errorf("two tokens of one moment are the same (%v)", err)
+	}
+}
+
+// sign makes a token of any header and claims, as text, signed by key.
+func sign(t testing.TB, key *Key, header, claims string) string {
+	t.Helper()
+	signed := encode(header) + "." + encode(claims)
+	sig, err := jwt.SigningMethodEdDSA.Sign(signed, key.private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed + "." + base64.RawURLEncoding.EncodeToString(sig)
+}
+
+func encode(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
+
+func TestVerifyRefuses(t *testing.T) {
+	key, other := open(t), open(t)
+	const header = `{"alg":"EdDSA","typ":"JWT"}`
+	good := `{"iss":"` + key.ID() + `","aud":"earshot:desktop","scope":"listen","iat":1795435200,"exp":1795438800}`
+	with := func(old, new string) string {
+		if !strings.Contains(good, old) {
+			t.Fatalf("%q is not in the claims", old)
+		}
+		return strings.Replace(good, old, new, 1)
+	}
+	hmac := func() string { // the public key taken for a shared secret
+		der, _ := x509.MarshalPKIXPublicKey(key.private.Public())
+		secret := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+		signed := encode(`{"alg":"HS256"}`) + "." + encode(good)
+		sig, _ := jwt.SigningMethodHS256.Sign(signed, secret)
+		return signed + "." + encode(string(sig))
+	}
+	valid := sign(t, key, header, good)
+	tests := []struct {
+		name string
+		raw  string
+		want Reason // "" is accepted
+	}{
+		{"good", valid, ""},
+		{"good with its key ID", sign(t, key, `{"alg":"EdDSA","kid":"`+key.ID()+`"}`, good), ""},
+		{"good among several audiences and scopes", sign(t, key, header, strings.NewReplacer(
+			`"earshot:desktop"`, `["x","earshot:desktop"]`, `"listen"`, `"publish listen"`).Replace(good)), ""},
+		{"good with a nested member of the same name", sign(t, key, header, with(`"iat"`, `"x":[{"iat":1,"y":{}}],"iat"`)), ""},
+		{"made 20 s in the future", sign(t, key, header, with("1795435200", "1795435220")), ""},
+		{"ended 20 s ago", sign(t, key, header, with("1795438800", "1795435180")), ""},
+
+		{"empty", "", Missing},
+		{"no token", "x", Malformed},
+		{"two parts", "e30.e30", Malformed},
+		{"four parts", valid + ".e30", Malformed},
+		{"too long", strings.Repeat("a", maxSize+1), Malformed},
+		{"not base64url", strings.Replace(valid, ".", "+.", 1), Malformed},
+		{"padded", strings.Replace(valid, ".", "=.", 1), Malformed},
+		{"rubbish behind the claims", sign(t, key, header, good+"{}"), Malformed},
+		{"claims an array", sign(t, key, header, `["iss"]`), Malformed},
+		{"claims null", sign(t, key, header, `null`), Malformed},
+
+		{"alg none", encode(`{"alg":"none"}`) + "." + encode(good) + ".", Signature},
+		{"alg None", encode(`{"alg":"None"}`) + "." + encode(good) + ".", Signature},
+		{"HS256 with the public key", hmac(), Signature},
+		{"header lies about the method", sign(t, key, `{"alg":"HS256"}`, good), Signature},
+		{"no alg", sign(t, key, `{"typ":"JWT"}`, good), Signature},
+		{"signed by another key", sign(t, other, header, good), Signature},
+		{"another key embedded", sign(t, other, `{"alg":"EdDSA","jwk":{"kty":"OKP","crv":"Ed25519","x":"`+
+			base64.RawURLEncoding.EncodeToString(other.private.Public().(ed25519.PublicKey))+`"}}`, good), Signature},
+		{"names another key", sign(t, key, `{"alg":"EdDSA","kid":"other"}`, good), Signature},
+		{"key ID of another type", sign(t, key, `{"alg":"EdDSA","kid":["`+key.ID()+`"]}`, good), Signature},
+		{"no signature", valid[:strings.LastIndex(valid, ".")+1], Signature},
+		{"claims changed", strings.Replace(valid, encode(good), encode(with("listen", "listen publish")), 1), Signature},
+
+		{"crit", sign(t, key, `{"alg":"EdDSA","crit":["exp"],"exp":1}`, good), Malformed},
+		{"b64 as a critical extension", sign(t, key, `{"alg":"EdDSA","crit":["b64"],"b64":false}`, good), Malformed},
+		{"header member twice", sign(t, key, `{"alg":"EdDSA","alg":"EdDSA"}`, good), Malformed},
+		{"claim twice", sign(t, key, header, with(`"exp":1795438800`, `"exp":1795438800,"exp":1`)), Malformed},
+		{"claim twice, once escaped", sign(t, key, header, with(`"exp":1795438800`, `"exp":1795438800,"e\u0078p":1`)), Malformed},
+		{"nested member twice", sign(t, key, header, with(`"iat"`, `"x":[{"y":1,"y":2}],"iat"`)), Malformed},
+		{"EXP is not exp", sign(t, key, header, with(`"exp"`, `"EXP"`)), Malformed},
+		{"EXP does not prolong", sign(t, key, header, with(`"exp":1795438800`, `"exp":1,"EXP":1795438800`)), Expired},
+
+		{"no end", sign(t, key, header, with(`,"exp":1795438800`, ``)), Malformed},
+		{"end is text", sign(t, key, header, with(`1795438800`, `"1795438800"`)), Malformed},
+		{"end is null", sign(t, key, header, with(`1795438800`, `null`)), Malformed},
+		{"end beyond all numbers", sign(t, key, header, with(`1795438800`, `1e999`)), Malformed},
+		{"ended", sign(t, key, header, with("1795438800", "1795435100")), Expired},
+		{"not yet", sign(t, key, header, with(`"exp"`, `"nbf":1795435300,"exp"`)), NotYetValid},
+		{"made in the future", sign(t, key, header, with("1795435200", "1795435300")), NotYetValid},
+		{"another issuer", sign(t, key, header, with(key.ID(), other.ID())), Audience},
+		{"no issuer", sign(t, key, header, with(`"iss":"`+key.ID()+`",`, ``)), Malformed},
+		{"another audience", sign(t, key, header, with("earshot:desktop", "wss://relay.example/x")), Audience},
+		{"no audience", sign(t, key, header, with(`"aud":"earshot:desktop",`, ``)), Malformed},
+		{"another scope", sign(t, key, header, with("listen", "publish")), Scope},
+		{"a scope that begins like it", sign(t, key, header, with("listen", "listening")), Scope},
+		{"no scope", sign(t, key, header, with(`"scope":"listen",`, ``)), Scope},
+		{"scope is a list", sign(t, key, header, with(`"listen"`, `["listen"]`)), Scope},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := verifier(key, now).Verify(tt.raw, ScopeListen)
+			var refused *Error
+			switch {
+			case tt.want == "" && err != nil:
+				t.Errorf("refused: %v", err)
+			case tt.want != "" && !errors.As(err, &refused):
+				t.Errorf("error %v, want reason %s", err, tt.want)
+			case tt.want != "" && refused.Reason != tt.want:
+				t.Errorf("reason %s (%v), want %s", refused.Reason, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestErrorsHoldNothingOfTheToken(t *testing.T) {
+	key := open(t)
+	raw := sign(t, key, `{"alg":"EdDSA"}`, `{"iss":"secretissuer","aud":"secretaud","exp":1,"name":"secretname"}`)
+	_, err := verifier(key, now).Verify(raw, ScopeListen)
+	if err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("error: %v", err)
+	}
+}
+
+func TestOpenKey(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key.pem")
+	ids := make([]string, 20)
+	var wg sync.WaitGroup
+	for i := range ids {
+		wg.Go(func() {
+			key, err := OpenKey(path)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			ids[i] = key.ID()
+		})
+	}
+	wg.Wait()
+	for _, id := range ids {
+		if id != ids[0] || id == "" {
+			t.Fatalf("programs that started at once have different keys: %q", ids)
+		}
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("key file: %v, %v", info.Mode(), err)
+	}
+	if files, _ := os.ReadDir(filepath.Dir(path)); len(files) != 1 {
+		t.Errorf("leftovers: %v", files)
+	}
+
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenKey(path); err == nil || !strings.Contains(err.Error(), "chmod 600") {
+		t.Errorf("a key that others can read: %v", err)
+	}
+	if err := errors.Join(os.Chmod(path, 0o600), os.WriteFile(path, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenKey(path); err == nil || !strings.Contains(err.Error(), "damaged") {
+		t.Errorf("an empty key file: %v", err)
+	}
+}
+
+// RFC 8037 appendix A.3 has this key and its thumbprint.
+func TestThumbprint(t *testing.T) {
+	public, _ := base64.RawURLEncoding.DecodeString("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo")
+	if got := thumbprint(public); got != "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k" {
+		t.Errorf("thumbprint %s", got)
+	}
+}
+
+func FuzzVerify(f *testing.F) {
+	key := open(f)
+	raw, err := key.Issue(Grant{Audience: AudienceDesktop, Scope: ScopeListen, For: time.Hour}, now)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(raw)
+	f.Add(sign(f, key, `{"alg":"EdDSA","crit":[]}`, `{}`))
+	f.Add("e30.e30.")
+	f.Fuzz(func(t *testing.T, s string) {
+		if _, err := verifier(key, now).Verify(s, ScopeListen); err == nil && s != raw {
+			t.Errorf("accepted %q", s)
+		}
+	})
+}

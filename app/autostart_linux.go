@@ -1,0 +1,148 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/adrg/xdg"
+)
+
+// autostart is "Start on login": an entry in the folder of programs that a
+// desktop starts (Desktop Application Autostart Specification 0.5).
+type autostart struct {
+	path string   // of the entry
+	argv []string // what a login starts
+}
+
+// newAutostart makes an autostart of this program with args. It changes
+// nothing yet.
+func newAutostart(args []string) (*autostart, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find this program: %w", err)
+	}
+	return &autostart{
+		path: filepath.Join(xdg.ConfigHome, "autostart", "earshot.desktop"),
+		argv: append([]string{program}, args...),
+	}, nil
+}
+
+// enabled tells whether the next login starts Earshot. An entry for a program
+// that is no longer there doesn't.
+func (a *autostart) enabled() (bool, error) {
+	file, err := os.Open(a.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read autostart entry: %w", err)
+	}
+	defer file.Close()
+	entry := map[string]string{}
+	group := ""
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		line := strings.TrimSpace(lines.Text())
+		if strings.HasPrefix(line, "[") {
+			group = line
+		}
+		if key, value, ok := strings.Cut(line, "="); ok && group == "[Desktop Entry]" {
+			entry[strings.TrimSpace(key)] = strings.TrimSpace(value)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return false, fmt.Errorf("read autostart entry: %w", err)
+	}
+	// Session settings switch an entry off by one of these, and leave it there.
+	if entry["Hidden"] == "true" || entry["X-GNOME-Autostart-enabled"] == "false" || entry["Exec"] == "" {
+		return false, nil
+	}
+	if try := entry["TryExec"]; try != "" {
+		_, err := exec.LookPath(strings.ReplaceAll(try, `\\`, `\`))
+		return err == nil, nil
+	}
+	return true, nil
+}
+
+// set makes logins start Earshot, or no longer. Turning it on again writes down
+// where the program is now.
+func (a *autostart) set(on bool) error {
+	if !on {
+		if err := os.Remove(a.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove autostart entry: %w", err)
+		}
+		return nil
+	}
+	text := a.entry()
+	if !utf8.ValidString(text) {
+		return fmt.Errorf("write autostart entry: the path of %q is not UTF-8, as such an entry must be", a.argv[0])
+	}
+	if err := writeFile(a.path, text); err != nil {
+		return fmt.Errorf("write autostart entry: %w", err)
+	}
+	return nil
+}
+
+func (a *autostart) entry() string {
+	return "[Desktop Entry]\n" +
+		"Type=Application\n" +
+		"Name=Earshot\n" +
+		"Comment=Let people hear what this computer is playing\n" +
+		"Exec=" + execValue(a.argv) + "\n" +
+		"TryExec=" + stringValue(a.argv[0]) + "\n" +
+		"Terminal=false\n" +
+		"X-GNOME-Autostart-enabled=true\n"
+}
+
+// execValue writes argv as the key Exec has it (Desktop Entry Specification
+// 1.5, "The Exec key"): an argument in quotes with backslashes before what is
+// special there, each "%" doubled, and then all of it as a value.
+func execValue(argv []string) string {
+	special := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "`", "\\`", `$`, `\$`)
+	var quoted []string
+	for _, arg := range argv {
+		if arg == "" || strings.ContainsAny(arg, " \t\n\r\"'\\><~|&;$*?#()`=%") {
+			arg = `"` + special.Replace(arg) + `"`
+		}
+		quoted = append(quoted, strings.ReplaceAll(arg, "%", "%%"))
+	}
+	return stringValue(strings.Join(quoted, " "))
+}
+
+// stringValue writes s as a value of type string (the same, "Possible value
+// types").
+func stringValue(s string) string {
+	return strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\t", `\t`, "\r", `\r`).Replace(s)
+}
+
+// writeFile writes text to path in one step, so that a session that starts just
+// then reads the old file or the new one. Missing folders are made.
+func writeFile(path, text string) (err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return err
+	}
+	temp, err := os.CreateTemp(filepath.Dir(path), ".earshot-*")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(temp.Name())
+		}
+	}()
+	_, err = temp.WriteString(text)
+	if err == nil {
+		err = temp.Chmod(0o644)
+	}
+	if err = errors.Join(err, temp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(temp.Name(), path)
+}

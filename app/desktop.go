@@ -1,0 +1,5 @@
+package main
+
+import "context"
+
+func (a *app) showTray(ctx context.Context) bool { return false }

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"earshot/audio"
+	"earshot/audio/capture"
+	"earshot/server"
+)
+
+// engine runs the sound's way while the owner wants it: it is what Start and
+// Stop start and stop. Any goroutine may use it.
+type engine struct {
+	pipeline *audio.Pipeline
+	hub      *server.Hub
+	changed  func() // called after the state changed; returns at once
+	log      *slog.Logger
+
+	wake chan struct{} // capacity 1: on has changed
+
+	mu     sync.Mutex
+	on     bool
+	since  time.Time // when it was last started
+	sound  capture.Status
+	failed string // why it stopped by itself
+}
+
+// newEngine returns an engine that is off. The caller sets the pipeline's source
+// and encoder.
+func newEngine(hub *server.Hub, p *audio.Pipeline, changed func(), log *slog.Logger) *engine {
+	e := &engine{pipeline: p, hub: hub, changed: changed, log: log, wake: make(chan struct{}, 1)}
+	p.Wanted = hub.Wanted
+	p.Publish = e.publish
+	p.Log = log
+	return e
+}
+
+// publish hands p on unless the owner has stopped the stream, so that stopping
+// takes effect at once even while a device takes its time to close.
+func (e *engine) publish(p audio.Packet) {
+	e.mu.Lock()
+	on := e.on
+	e.mu.Unlock()
+	if !on {
+		return
+	}
+	if err := e.hub.Publish(p); err != nil {
+		e.log.Error("packet lost", "err", err)
+	}
+}
+
+// start makes the stream live.
+func (e *engine) start() {
+	e.set(func() {
+		if !e.on {
+			e.on, e.since, e.failed = true, time.Now(), ""
+			e.sound = capture.Status{}
+		}
+	})
+}
+
+// stop ends it: nothing is captured any more.
+func (e *engine) stop() { e.set(func() { e.on, e.failed = false, "" }) }
+
+// toggle does what the other of start and stop is now.
+func (e *engine) toggle() {
+	if e.status().on {
+		e.stop()
+	} else {
+		e.start()
+	}
+}
+
+// report takes what the source says of itself.
+func (e *engine) report(s capture.Status) { e.set(func() { e.sound = s }) }
+
+// set changes the state and tells everybody.
+func (e *engine) set(change func()) {
+	e.mu.Lock()
+	change()
+	state := server.Paused
+	switch {
+	case e.on && e.sound.Trouble != "":
+		state = server.Interrupted
+	case e.on:
+		state = server.Live
+	}
+	err := e.hub.SetState(state)
+	e.mu.Unlock()
+	if err != nil {
+		e.log.Error("listeners not told", "err", err)
+	}
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+	e.changed()
+}
+
+// engineStatus is what an engine does.
+type engineStatus struct {
+	on      bool
+	since   time.Time
+	output  string // what is captured; "" when off or not yet known
+	trouble string // why there is no sound though it should be; "" when all is well
+}
+
+func (e *engine) status() engineStatus {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.on {
+		return engineStatus{trouble: e.failed}
+	}
+	return engineStatus{on: true, since: e.since, output: e.sound.Output, trouble: e.sound.Trouble}
+}
+
+// run captures while the engine is on, until ctx ends.
+func (e *engine) run(ctx context.Context) {
+	var (
+		stop context.CancelFunc // nil while nothing runs
+		done = make(chan error, 1)
+	)
+	for {
+		select {
+		case <-ctx.Done():
+			if stop != nil {
+				stop()
+				<-done
+			}
+			return
+		case err := <-done:
+			stop()
+			stop = nil
+			if err != nil {
+				e.log.Error("the stream has stopped", "err", err)
+				e.set(func() { e.on, e.failed = false, fmt.Sprintf("Stopped: %v", err) })
+			}
+		case <-e.wake:
+		}
+		switch on := e.status().on; {
+		case on && stop == nil:
+			var running context.Context
+			running, stop = context.WithCancel(ctx)
+			go func() { done <- e.pipeline.Run(running) }()
+		case !on && stop != nil:
+			stop() // done follows; a start in between waits for it
+		}
+	}
+}

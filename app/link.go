@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"earshot/server/token"
+)
+
+// reach is from where a link works.
+type reach string
+
+const (
+	anywhere reach = "anywhere"
+	network  reach = "this network"
+	computer reach = "this computer"
+)
+
+// place is where listeners find the server.
+type place struct {
+	base  string // URL without a path
+	reach reach
+}
+
+// findPlace returns where listeners find a server that listens on addr, a
+// HOST:PORT: at the public URL if there is one, else at the address that addr
+// names, else at that of the interface that leads out of this computer.
+func findPlace(addr string, public *url.URL) (place, error) {
+	if public != nil {
+		return place{public.String(), anywhere}, nil
+	}
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return place{}, fmt.Errorf("find address for links: %w", err)
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
+		host = outwardAddress()
+	}
+	p := place{"http://" + net.JoinHostPort(host, port), network}
+	if ip, err := netip.ParseAddr(host); host == "localhost" || err == nil && ip.IsLoopback() {
+		p.reach = computer
+	}
+	return p, nil
+}
+
+// outwardAddress returns this computer's address on the interface that leads
+// out, or localhost where none does.
+func outwardAddress() string {
+	// Connecting a UDP socket sends nothing; it asks the kernel for the route.
+	// The destinations are for documentation (RFC 5737, RFC 3849).
+	for _, to := range []string{"203.0.113.1:9", "[2001:db8::1]:9"} {
+		conn, err := net.Dial("udp", to)
+		if err != nil {
+			continue
+		}
+		addr := conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr()
+		_ = conn.Close()
+		if !addr.IsLoopback() {
+			return addr.WithZone("").String()
+		}
+	}
+	return "localhost"
+}
+
+// newToken signs a token that is good for listening here.
+func newToken(key *token.Key, name string, valid time.Duration) (string, error) {
+	return key.Issue(token.Grant{
+		Audience: token.AudienceDesktop,
+		Scope:    token.ScopeListen,
+		Name:     name,
+		For:      valid,
+	}, time.Now())
+}
+
+// link returns the share link for a token. The token is in the fragment, which
+// browsers send to nobody (RFC 9110 section 4.2.4).
+func (p place) link(tok string) string { return p.base + "/#" + tok }

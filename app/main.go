@@ -1,0 +1,240 @@
+// Earshot lets people hear what this computer is playing: a tray icon, a server
+// for listeners' browsers, and the command line for both.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"earshot/server"
+	"earshot/server/token"
+)
+
+// Exit statuses.
+const (
+	exitFailure    = 1
+	exitUsage      = 2 // a wrong flag, setting or config file
+	exitNotRunning = 3
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// commands is the command line.
+type commands struct {
+	Settings settings `embed:"" group:"settings"`
+
+	Run       runCommand       `cmd:"" default:"withargs" help:"Start the tray app; the default."`
+	Link      linkCommand      `cmd:"" help:"Print a new share link."`
+	Start     startCommand     `cmd:"" help:"Let listeners hear this computer."`
+	Stop      stopCommand      `cmd:"" help:"Stop that; who listens stays connected and hears silence."`
+	Status    statusCommand    `cmd:"" help:"Say what the running app does."`
+	Listeners listenersCommand `cmd:"" help:"Say who listens."`
+	Version   versionCommand   `cmd:"" help:"Print the versions of Earshot and what is in it."`
+}
+
+// console is what commands print to.
+type console struct {
+	out, err io.Writer
+}
+
+// run runs the program and returns its exit status.
+func run(args []string, out, errs io.Writer) int {
+	fail := func(status int, err error) int {
+		fmt.Fprintf(errs, "earshot: %v\n", err)
+		return status
+	}
+	var c commands
+	exited := -1
+	parser, err := kong.New(&c,
+		kong.Name("earshot"),
+		kong.Description("Lets people hear what this computer is playing.\n\nThe config file is "+configFile()+"."),
+		kong.ExplicitGroups([]kong.Group{{
+			Key:   settingsGroup,
+			Title: "Settings, also keys of the config file, and EARSHOT_… in the environment:",
+		}}),
+		kong.Writers(out, errs),
+		kong.Exit(func(status int) { exited = status }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		return fail(exitFailure, err)
+	}
+	resolver, err := resolve(parser)
+	if err != nil {
+		return fail(exitUsage, err)
+	}
+	if err := kong.Resolvers(resolver).Apply(parser); err != nil {
+		return fail(exitFailure, err)
+	}
+	ctx, err := parser.Parse(args)
+	switch {
+	case exited >= 0: // after --help
+		return exited
+	case err != nil:
+		return fail(exitUsage, err)
+	}
+	if err := c.Settings.complete(); err != nil {
+		return fail(exitFailure, err)
+	}
+	err = ctx.Run(&c.Settings, &console{out, errs})
+	var usage *usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errNotRunning):
+		return fail(exitNotRunning, err)
+	case errors.As(err, &usage):
+		return fail(exitUsage, err)
+	}
+	return fail(exitFailure, err)
+}
+
+// usageError says that what was asked for can't be done as it was asked.
+type usageError struct{ error }
+
+func (e *usageError) Unwrap() error { return e.error }
+
+// logger returns the logger that the settings ask for.
+func (s *settings) logger(w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: s.LogLevel.Level}
+	if s.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+type linkCommand struct {
+	Name  string   `placeholder:"NAME" help:"Who the link is for; the list of listeners shows it."`
+	For   validity `default:"24h" placeholder:"TIME" help:"How long it is good: 30m, 24h, 7d … (${default})."`
+	Token bool     `help:"Print the bare token, for programs."`
+}
+
+func (l *linkCommand) Run(s *settings, c *console) error {
+	data, err := openData(s.Data)
+	if err != nil {
+		return err
+	}
+	key, err := token.OpenKey(data.key())
+	if err != nil {
+		return err
+	}
+	tok, err := newToken(key, l.Name, time.Duration(l.For))
+	if err != nil {
+		return err
+	}
+	if l.Token {
+		_, err = fmt.Fprintln(c.out, tok)
+		return err
+	}
+	// A running app knows best where it is: its settings may differ from ours.
+	var running status
+	where := place{}
+	switch err := call(data.control(), "GET", "status", &running); {
+	case err == nil:
+		where = place{running.URL, running.Reach}
+	case errors.Is(err, errNotRunning):
+		if where, err = findPlace(string(s.Listen), s.PublicURL.url); err != nil {
+			return err
+		}
+	default:
+		return err
+	}
+	if where.reach == computer {
+		fmt.Fprintln(c.err, "earshot: this link works on this computer only: it has no network, or --listen keeps to it")
+	}
+	_, err = fmt.Fprintln(c.out, where.link(tok))
+	return err
+}
+
+type startCommand struct{}
+
+func (startCommand) Run(s *settings, c *console) error { return switchTo(s, c, "start") }
+
+type stopCommand struct{}
+
+func (stopCommand) Run(s *settings, c *console) error { return switchTo(s, c, "stop") }
+
+func switchTo(s *settings, c *console, what string) error {
+	var st status
+	if err := call(dataFolder(s.Data).control(), "POST", what, &st); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(c.out, st.line())
+	return err
+}
+
+type statusCommand struct {
+	JSON bool `help:"As JSON."`
+}
+
+func (o *statusCommand) Run(s *settings, c *console) error {
+	var st status
+	if err := call(dataFolder(s.Data).control(), "GET", "status", &st); err != nil {
+		return err
+	}
+	if o.JSON {
+		return printJSON(c.out, st)
+	}
+	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, st.line())
+	if st.Output != "" {
+		fmt.Fprintf(w, "Sound\t%s\n", st.Output)
+	}
+	fmt.Fprintf(w, "Title\t%s\n", st.Title)
+	fmt.Fprintf(w, "Links\t%s (work on %s)\n", st.URL, st.Reach)
+	return w.Flush()
+}
+
+// line is the status in a few words.
+func (st *status) line() string {
+	switch {
+	case st.State == stateTrouble:
+		return "Trouble: " + st.Trouble
+	case st.State == stateStopped:
+		return "Stopped"
+	case st.Listeners == 0:
+		return "Live · nobody listening"
+	}
+	return fmt.Sprintf("Live · %d listening", st.Listeners)
+}
+
+type listenersCommand struct {
+	JSON bool `help:"As JSON."`
+}
+
+func (o *listenersCommand) Run(s *settings, c *console) error {
+	list := []server.Listener{}
+	if err := call(dataFolder(s.Data).control(), "GET", "listeners", &list); err != nil {
+		return err
+	}
+	if o.JSON {
+		return printJSON(c.out, list)
+	}
+	if len(list) == 0 {
+		_, err := fmt.Fprintln(c.out, "Nobody listens.")
+		return err
+	}
+	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	for _, l := range list {
+		fmt.Fprintf(w, "%s\t%s\tsince %s\n", l.Name, l.Address, l.Since.Local().Format("15:04:05"))
+	}
+	return w.Flush()
+}
+
+type versionCommand struct{}
+
+func (versionCommand) Run(c *console) error { return printVersion(c.out) }
+
+func printJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}

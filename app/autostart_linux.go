@@ -91,11 +91,17 @@ func (a *autostart) set(on bool) error {
 }
 
 func (a *autostart) entry() string {
+	argv := a.argv
+	if strings.ContainsAny(argv[0], "%=") {
+		// GLib looks for the program before it undoubles "%", and a program's
+		// path may have no "=".
+		argv = append([]string{"/bin/sh", "-c", `exec "$0" "$@"`}, argv...)
+	}
 	return "[Desktop Entry]\n" +
 		"Type=Application\n" +
 		"Name=Earshot\n" +
 		"Comment=Let people hear what this computer is playing\n" +
-		"Exec=" + execValue(a.argv) + "\n" +
+		"Exec=" + execValue(argv) + "\n" +
 		"TryExec=" + stringValue(a.argv[0]) + "\n" +
 		"Terminal=false\n" +
 		"X-GNOME-Autostart-enabled=true\n"

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -11,9 +12,10 @@ import (
 // openGrace is how soon xdg-open has failed if it fails.
 const openGrace = 5 * time.Second
 
-// openURL opens url in the user's browser and does not wait for it to end. url
-// can be seen by all users of this computer.
-func openURL(url string) error {
+// openURL opens url in the user's browser. It waits openGrace at most, or until
+// ctx ends, for an error of that; the browser stays. url can be seen by all
+// users of this computer.
+func openURL(ctx context.Context, url string) error {
 	cmd := exec.Command("xdg-open", url)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // the browser outlives us
 	if err := cmd.Start(); errors.Is(err, exec.ErrNotFound) {
@@ -30,6 +32,7 @@ func openURL(url string) error {
 			return fmt.Errorf("open browser: xdg-open: %w", err)
 		}
 	case <-time.After(openGrace):
+	case <-ctx.Done():
 	}
 	return nil
 }

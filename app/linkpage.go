@@ -56,17 +56,18 @@ var linkPage = template.Must(template.New("link").Parse(`<!doctype html>
 // within linkPageLimit: the link itself would be seen by every user of the
 // computer if it were given to the browser as an argument.
 //
-// open makes a browser open an address and returns without waiting for it to
-// end. showLink returns when the page was fetched, or the error is that of open
-// or says that nobody came, or that ctx ended first.
-func showLink(ctx context.Context, link string, open func(url string) error) error {
+// open makes a browser open an address. It need not wait for the browser, and
+// may once its context ends. showLink returns when the page was fetched, or the
+// error is that of open or says that nobody came, or that ctx ended first.
+func showLink(ctx context.Context, link string, open func(ctx context.Context, url string) error) error {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("show link: %w", err)
 	}
 	host, path := ln.Addr().String(), "/"+rand.Text()
 	var visits atomic.Int32
-	fetched := make(chan struct{})
+	waiting, fetched := context.WithTimeout(ctx, linkPageLimit)
+	defer fetched()
 	page := func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
@@ -86,7 +87,7 @@ func showLink(ctx context.Context, link string, open func(url string) error) err
 			http.Error(w, "This page was already shown. Ask for a new link.", http.StatusGone)
 			return
 		}
-		defer close(fetched)
+		defer fetched()
 		nonce := rand.Text()
 		h.Set("Content-Type", "text/html; charset=utf-8")
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'nonce-"+nonce+"'; script-src 'nonce-"+nonce+
@@ -103,16 +104,16 @@ func showLink(ctx context.Context, link string, open func(url string) error) err
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
 
-	limit := time.NewTimer(linkPageLimit)
-	defer limit.Stop()
-	if err = open("http://" + host + path); err == nil {
-		select {
-		case <-fetched:
-		case <-limit.C:
-			err = errors.New("no browser opened the page")
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
+	err = open(waiting, "http://"+host+path)
+	if err == nil {
+		<-waiting.Done()
+		err = ctx.Err()
+	}
+	switch {
+	case visits.Load() > 0:
+		err = nil
+	case err == nil:
+		err = errors.New("no browser opened the page")
 	}
 	// The answer may still be on its way.
 	ending, cancel := context.WithTimeout(context.Background(), 2*time.Second)

@@ -37,7 +37,7 @@ type notifier struct {
 func (n *notifier) notify(ctx context.Context, title, text string) error {
 	ctx, cancel := context.WithTimeout(ctx, notifyLimit)
 	defer cancel()
-	conn, err := n.connection()
+	conn, err := n.connection(ctx)
 	if err != nil {
 		return fmt.Errorf("show notification: %w", err)
 	}
@@ -60,15 +60,19 @@ func (n *notifier) notify(ctx context.Context, title, text string) error {
 	return nil
 }
 
-// connection returns the connection, made anew where there is none any more.
-func (n *notifier) connection() (*dbus.Conn, error) {
+// connection returns the connection, made anew, until ctx ends, where there is
+// none any more.
+func (n *notifier) connection(ctx context.Context) (*dbus.Conn, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.conn != nil && n.conn.Connected() {
 		return n.conn, nil
 	}
-	conn, err := tray.SessionBus(context.Background())
+	life, cancel := context.WithCancel(context.Background())
+	defer context.AfterFunc(ctx, cancel)()
+	conn, err := tray.SessionBus(life)
 	if err != nil {
+		cancel()
 		return nil, err
 	}
 	n.conn = conn

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"math"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"earshot/audio/audiotest"
+)
+
+// soundEnv is the environment of a user at home who has the sound server and no
+// desktop.
+func soundEnv(t testing.TB, sound *audiotest.Server) []string {
+	return append(sound.Env(), "XDG_CONFIG_HOME="+t.TempDir(), "DBUS_SESSION_BUS_ADDRESS=unix:path=/nonexistent")
+}
+
+// The main job: what a program plays here comes out of a browser that opened a
+// share link, at its pitch and without a gap.
+func TestHear(t *testing.T) {
+	const pitch = 997
+	tests := []struct {
+		name  string
+		start func(testing.TB, ...string) *audiotest.Server
+		host  string // of the link; "" is this computer
+		want  bool   // a secure context
+	}{
+		{"PulseAudio", audiotest.StartPulse, "", true},
+		{"PulseAudio, insecure page", audiotest.StartPulse, "lan.test", false},
+		{"PipeWire", audiotest.StartPipeWire, "", true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			sound := tt.start(t, "speakers", browserSink)
+			sound.PlaySine("speakers", pitch)
+			app := launch(t, soundEnv(t, sound), "--headless", "--start")
+			page := openBrowser(t, sound.Env())
+			page.open(app.link(tt.host))
+			if got := do(page, chromedp.Evaluate[bool]("isSecureContext")); got != tt.want {
+				t.Fatalf("secure context: %v", got)
+			}
+			if st := app.status(); st.Listeners != 0 {
+				t.Error("who hasn't clicked is a listener")
+			}
+			page.click("#play")
+			page.waitState("live")
+			if got := app.must("listeners"); !strings.HasPrefix(got, "Bob ") {
+				t.Errorf("listeners: %q", got)
+			}
+
+			// In its first seconds the player learns how much it must hold on
+			// this machine, and each lesson is a gap.
+			var got audiotest.Tone
+			for range 3 {
+				got = audiotest.Measure(sound.Record(browserSink, 10*time.Second), pitch)
+				t.Log(got)
+				// The player's clock follows ours by up to 0.5 %.
+				if math.Abs(got.Hz-pitch) > pitch*0.005 || got.Level < 0.1 {
+					t.Errorf("heard %v", got)
+				}
+				if got.To-got.From > 9*time.Second && len(got.Breaks) == 0 {
+					return
+				}
+			}
+			t.Errorf("the sound has gaps: %v", got)
+		})
+	}
+}
+
+// Stop and start are the owner's: the page stays, is silent, and goes on
+// without a click.
+func TestPause(t *testing.T) {
+	sound := audiotest.StartPulse(t, browserSink)
+	app := launch(t, soundEnv(t, sound), "--headless", "--source", "tone", "--start")
+	page := openBrowser(t, sound.Env())
+	page.open(app.link(""))
+	page.click("#play")
+	page.waitState("live")
+	app.must("stop")
+	page.waitState("paused")
+	waitFor(t, "it is silent", func() bool {
+		return audiotest.Peak(sound.Record(browserSink, 300*time.Millisecond)) < 0.001
+	})
+	if st := app.status(); st.Listeners != 1 {
+		t.Errorf("%d listeners while paused", st.Listeners)
+	}
+	app.must("start")
+	page.waitState("live")
+	waitFor(t, "the tone is back", func() bool {
+		return audiotest.Level(sound.Record(browserSink, 300*time.Millisecond), testTone) > 0.1
+	})
+}
+
+// The app restarting is not the end of the page.
+func TestRestartUnderAPage(t *testing.T) {
+	sound := audiotest.StartPulse(t, browserSink)
+	app := launch(t, soundEnv(t, sound), "--headless", "--source", "tone", "--start")
+	_, port, err := net.SplitHostPort(app.address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := openBrowser(t, sound.Env())
+	page.open(app.link(""))
+	page.click("#play")
+	page.waitState("live")
+	if status := app.quit(); status != 0 {
+		t.Errorf("exit status %d", status)
+	}
+	page.waitState("reconnecting")
+	app.start("--headless", "--source", "tone", "--start", "--listen", "127.0.0.1:"+port)
+	page.waitState("live")
+	waitFor(t, "the tone is back", func() bool {
+		return audiotest.Level(sound.Record(browserSink, 300*time.Millisecond), testTone) > 0.1
+	})
+}
+
+// A link that ends while it is heard stops the page, which says why; opened
+// again, it is refused.
+func TestExpiredLink(t *testing.T) {
+	sound := audiotest.StartPulse(t, browserSink)
+	app := launch(t, soundEnv(t, sound), "--headless", "--source", "tone", "--start")
+	link := app.must("link", "--for", "6s")
+	page := openBrowser(t, sound.Env())
+	page.open(link)
+	page.click("#play")
+	page.waitState("live")
+	page.waitState("ended")
+	if got := do(page, chromedp.Evaluate[string]("document.getElementById('state').innerText")); !strings.Contains(got, "expired") {
+		t.Errorf("the page says %q", got)
+	}
+}
+
+// The speakers change, go away, and their server dies and comes back, all while
+// somebody listens.
+func TestChangesOfTheSpeakers(t *testing.T) {
+	sound := audiotest.StartPulse(t, "speakers") // what the app captures
+	ear := audiotest.StartPulse(t, browserSink)  // what the browser plays into
+	const before, after = 997, 1499
+	sound.PlaySine("speakers", before)
+	app := launch(t, soundEnv(t, sound), "--headless", "--start")
+	page := openBrowser(t, ear.Env())
+	page.open(app.link(""))
+	page.click("#play")
+	page.waitState("live")
+	hear := func(what string, hz float64) {
+		t.Helper()
+		waitFor(t, what, func() bool {
+			return audiotest.Level(ear.Record(browserSink, 200*time.Millisecond), hz) > 0.1
+		})
+	}
+	hear("the speakers", before)
+
+	sound.LoadSink("headphones")
+	sound.PlaySine("headphones", after)
+	sound.SetDefaultSink("headphones")
+	hear("the headphones", after)
+
+	sound.SetDefaultSink("speakers")
+	hear("the speakers again", before)
+
+	sound.SetDefaultSink("headphones")
+	hear("the headphones again", after)
+	sound.UnloadSink("headphones") // the default goes back to the speakers
+	hear("the speakers after the headphones went", before)
+
+	sound.Kill()
+	app.waitStatus("the app says that the sound server is gone", func(st status) bool {
+		return st.State == stateTrouble && st.Trouble != ""
+	})
+	page.waitState("interrupted")
+	sound.Start()
+	sound.PlaySine("speakers", after)
+	app.waitStatus("the app goes on by itself", func(st status) bool { return st.State == stateLive })
+	page.waitState("live")
+	hear("the restarted server's speakers", after)
+	if st := app.status(); st.Listeners != 1 {
+		t.Errorf("%d listeners", st.Listeners)
+	}
+}

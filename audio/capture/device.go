@@ -1,0 +1,133 @@
+package capture
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/gen2brain/malgo"
+
+	"earshot/audio"
+)
+
+const (
+	period  = audio.SampleRate / 100 // samples per channel that a callback brings: 10 ms
+	periods = 30                     // that the sound server keeps for us when we are late
+)
+
+// opening says what device to open and where its sound goes.
+type opening struct {
+	backend malgo.Backend
+	kind    malgo.DeviceType
+	id      string // the backend's name of the device; never empty: that would be the microphone
+	server  string // sound server, in libpulse's form
+	stream  string // name by which the sound server knows our recording
+	feed    *feed
+	log     *slog.Logger
+}
+
+// device is an open device of miniaudio's. One goroutine uses it, and the
+// callback's thread the feed.
+type device struct {
+	context *malgo.AllocatedContext
+	device  *malgo.Device
+}
+
+// open opens a device without starting it. It blocks for up to 30 s when the
+// sound server hangs, and each failure leaks some file descriptors and a
+// connection to the sound server, by miniaudio: make sure before that there is
+// a server that answers.
+func open(o opening) (*device, error) {
+	var id malgo.DeviceID
+	if o.id == "" || len(o.id) >= len(id) {
+		return nil, fmt.Errorf("open capture device %q: not a device's name", o.id)
+	}
+	copy(id[:], o.id)
+	// C keeps copies of these, but sees the originals inside of structs.
+	var pinner runtime.Pinner
+	defer pinner.Unpin()
+	pinned := func(s string) *byte {
+		b := append([]byte(s), 0)
+		pinner.Pin(&b[0])
+		return &b[0]
+	}
+	pinner.Pin(&id)
+
+	var config malgo.ContextConfig
+	config.Pulse.PApplicationName = pinned("Earshot")
+	config.Pulse.PServerName = pinned(o.server)
+	context, err := malgo.InitContext([]malgo.Backend{o.backend}, config, func(message string) {
+		if !strings.HasPrefix(message, "Loading symbol") { // dozens of them
+			o.log.Debug("miniaudio", "message", strings.TrimSpace(message))
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open sound system: %w", err)
+	}
+
+	settings := malgo.DefaultDeviceConfig(o.kind)
+	settings.SampleRate = audio.SampleRate
+	settings.PeriodSizeInFrames = period
+	settings.Periods = periods
+	settings.Capture.DeviceID = unsafe.Pointer(&id)
+	settings.Capture.Format = malgo.FormatF32
+	settings.Capture.Channels = audio.Channels
+	settings.Pulse.StreamNameCapture = o.stream
+	d, err := malgo.InitDevice(context.Context, settings, malgo.DeviceCallbacks{Data: o.feed.data})
+	if err != nil {
+		context.Uninit()
+		context.Free()
+		return nil, fmt.Errorf("open capture device: %w", err)
+	}
+	return &device{context: context, device: d}, nil
+}
+
+func (d *device) start() error {
+	if err := d.device.Start(); err != nil {
+		return fmt.Errorf("start capture device: %w", err)
+	}
+	return nil
+}
+
+// close ends the callbacks and frees everything. It blocks for up to 30 s when
+// the sound server hangs.
+func (d *device) close() {
+	// Uninit hangs for ever on a stream that died unless Stop comes first; what
+	// Stop says of a dead stream tells nothing.
+	_ = d.device.Stop()
+	d.device.Uninit()
+	_ = d.context.Uninit()
+	d.context.Free()
+}
+
+// feed carries the samples of one open device to the ring. Its data runs on the
+// device's thread.
+type feed struct {
+	clock audio.Clock
+	ring  *audio.Ring
+
+	stamps stamps       // the device thread's
+	last   atomic.Int64 // when the last samples came, by clock; 0 before the first
+}
+
+// data is called by miniaudio on each period. It may not wait nor allocate, nor
+// keep in, which is a buffer of miniaudio's.
+func (f *feed) data(_, in []byte, _ uint32) {
+	if len(in) < 4*audio.Channels {
+		return
+	}
+	now := f.clock()
+	pcm := unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(in))), len(in)/4)
+	f.ring.Write(pcm, f.stamps.next(len(pcm)/audio.Channels, now))
+	f.last.Store(int64(now))
+}
+
+// heard returns when the last samples came; false when none have.
+func (f *feed) heard() (time.Duration, bool) {
+	last := f.last.Load()
+	return time.Duration(last), last != 0
+}

@@ -1,0 +1,167 @@
+import { parseText, refusal, type Refusal, type Stream } from "./protocol";
+import type { Answer } from "./session";
+
+/** The part of a WebSocket that a connection uses. */
+export interface Socket {
+  onopen: (() => void) | null;
+  onmessage: ((event: { data: unknown }) => void) | null;
+  onclose: ((event: { code: number; reason: string }) => void) | null;
+  close(): void;
+}
+
+/** How a connection is. */
+export type Status =
+  | { phase: "connecting" }
+  | { phase: "open"; stream: Stream }
+  /** Comes back by itself. */
+  | { phase: "waiting" }
+  /** Does not come back. */
+  | { phase: "ended"; refusal: Refusal };
+
+/** What a connection works with and reports to. */
+export interface Host {
+  /** Opens a socket to the stream. */
+  open(): Socket;
+  /** Asks the server why it would not let us in, which a browser can't see in a failed handshake. */
+  ask(): Promise<Answer>;
+  /** Is told each change. */
+  status(status: Status): void;
+  /** Takes a binary message. */
+  binary(message: ArrayBuffer): void;
+  /** 0 to 1. */
+  random(): number;
+}
+
+const FIRST = 400; // ms
+const LONGEST = 10_000; // ms
+const OPENING = 10_000; // ms
+
+/** A live stream that sends nothing for so long is dead, whatever the socket says. */
+const SILENT = 5000; // ms
+
+/** A connection that lasted so long was no failure. */
+const STEADY = 5000; // ms
+
+/** How long to wait before the nth try in a row: doubling, and spread, so that many listeners don't come back at once. */
+export function backOff(n: number, random: number): number {
+  return Math.min(LONGEST, FIRST * 2 ** n) * (0.5 + random / 2);
+}
+
+/** One listener's connection: opens its socket again until it is told to stop or that there is no use. */
+export class Connection {
+  private socket: Socket | null = null;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private watch: ReturnType<typeof setTimeout> | undefined;
+  private tries = 0;
+  private opened = 0;
+  private heard = 0;
+  private stream: Stream | null = null;
+  private waiting = false;
+  private stopped = false;
+
+  constructor(private readonly host: Host) {}
+
+  start(): void {
+    this.connect();
+  }
+
+  /** Closes; reports nothing more. */
+  stop(): void {
+    this.stopped = true;
+    clearTimeout(this.timer);
+    this.drop();
+  }
+
+  /** Tries at once what would be tried later, and replaces a socket that has gone quiet. */
+  hurry(): void {
+    if (this.stopped) return;
+    if (this.waiting) {
+      this.tries = 0;
+      this.connect();
+    } else if (this.stream && Date.now() - this.heard > SILENT / 2) {
+      this.retry(0);
+    }
+  }
+
+  private connect(): void {
+    clearTimeout(this.timer);
+    this.waiting = false;
+    this.stream = null;
+    this.opened = 0;
+    this.host.status({ phase: "connecting" });
+    const socket = this.host.open();
+    this.socket = socket;
+    this.timer = setTimeout(() => this.failed(), OPENING);
+    socket.onopen = () => {
+      clearTimeout(this.timer);
+      this.opened = this.heard = Date.now();
+    };
+    socket.onmessage = ({ data }) => {
+      this.heard = Date.now();
+      if (typeof data === "string") this.text(data);
+      else if (data instanceof ArrayBuffer) this.host.binary(data);
+    };
+    socket.onclose = ({ code, reason }) => this.closed(code, reason);
+  }
+
+  private text(text: string): void {
+    const message = parseText(text);
+    if (!message) return;
+    const { type, ...stream } = message;
+    this.stream = type === "welcome" ? stream : { ...this.stream, ...stream };
+    this.host.status({ phase: "open", stream: this.stream });
+    this.guard();
+  }
+
+  /** Watches a live stream for silence: a network that went away closes no socket. */
+  private guard(): void {
+    clearTimeout(this.watch);
+    if (this.stream?.state !== "live") return;
+    const quiet = Date.now() - this.heard;
+    if (quiet >= SILENT) this.retry(0);
+    else this.watch = setTimeout(() => this.guard(), SILENT - quiet);
+  }
+
+  private closed(code: number, reason: string): void {
+    const why = refusal(code, reason);
+    if (why) this.end(why);
+    else if (this.opened > 0) this.retry(Date.now() - this.opened > STEADY ? 0 : this.tries);
+    else this.failed();
+  }
+
+  /** The socket did not open. */
+  private failed(): void {
+    this.drop();
+    this.host.status({ phase: "waiting" });
+    void this.host.ask().then((answer) => {
+      if (this.stopped || this.socket) return;
+      if (answer.kind === "refused") this.end(answer.refusal);
+      else this.retry(this.tries);
+    });
+  }
+
+  private retry(tries: number): void {
+    this.drop();
+    this.waiting = true;
+    this.tries = tries + 1;
+    this.host.status({ phase: "waiting" });
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.connect(), backOff(tries, this.host.random()));
+  }
+
+  private end(why: Refusal): void {
+    this.stop();
+    this.host.status({ phase: "ended", refusal: why });
+  }
+
+  private drop(): void {
+    clearTimeout(this.timer);
+    clearTimeout(this.watch);
+    const { socket } = this;
+    this.socket = null;
+    this.stream = null;
+    if (!socket) return;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close();
+  }
+}

@@ -1,0 +1,204 @@
+import { linkRefusal, type Refusal } from "./protocol";
+import { pageID, plausible, readLink } from "./link";
+import { Player } from "./player";
+import { askSession } from "./session";
+import { view, type Model, type State } from "./view";
+import { loadVolume, saveVolume } from "./volume";
+import { backOff } from "./connection";
+
+// The page: what it knows (model) and what it does about it. How it looks is
+// view.ts and style.css.
+
+function element<T extends HTMLElement>(id: string, type: new () => T): T {
+  const found = document.getElementById(id);
+  if (!(found instanceof type)) throw new Error(`no #${id}`);
+  return found;
+}
+
+const root = document.documentElement;
+const titleText = element("title", HTMLElement);
+const wordText = element("word", HTMLElement);
+const hintText = element("hint", HTMLElement);
+const button = element("play", HTMLButtonElement);
+const slider = element("volume", HTMLInputElement);
+const mute = element("mute", HTMLButtonElement);
+
+const link = readLink();
+const page = pageID();
+
+const model: Model = {
+  link: link !== null,
+  broken: typeof AudioContext === "undefined" || typeof WebAssembly === "undefined",
+  stream: null,
+  unreachable: false,
+  refusal: link && !plausible(link.token) ? linkRefusal("malformed", "It is not complete. Ask for a new one.") : null,
+  wanted: false,
+  status: null,
+  lost: false,
+  blocked: false,
+  sounding: false,
+};
+
+let player: Player | null = null;
+try {
+  player = new Player({
+    status(status) {
+      model.status = status;
+      if (status.phase === "open") {
+        model.stream = { ...model.stream, ...status.stream };
+        model.lost = false;
+      } else if (status.phase === "waiting") {
+        model.lost = true;
+      } else if (status.phase === "ended") {
+        refuse(status.refusal);
+      }
+      render();
+    },
+    figures(figures, path) {
+      root.dataset["path"] = path;
+      for (const [name, value] of Object.entries(figures)) {
+        root.dataset[name] = typeof value === "number" ? String(Math.round(value * 1000) / 1000) : String(value);
+      }
+      root.style.setProperty("--level", String(Math.min(1, Math.sqrt(figures.peak))));
+      if (model.sounding !== figures.playing) {
+        model.sounding = figures.playing;
+        render();
+      }
+    },
+    losses(losses) {
+      for (const [name, value] of Object.entries(losses)) root.dataset[name] = String(value);
+    },
+    blocked(blocked) {
+      model.blocked = blocked;
+      render();
+    },
+    broken() {
+      model.broken = true;
+      stop();
+    },
+  });
+} catch {
+  model.broken = true;
+}
+
+function play(): void {
+  if (!link || !player || model.broken) return;
+  if (model.wanted && model.blocked) {
+    player.wake();
+    return;
+  }
+  model.refusal = null;
+  model.wanted = true;
+  model.status = null;
+  model.lost = model.blocked = model.sounding = false;
+  player.play({ ...link, page });
+  render();
+}
+
+function stop(): void {
+  player?.stop();
+  model.wanted = model.sounding = false;
+  root.style.removeProperty("--level");
+  render();
+}
+
+function refuse(refusal: Refusal): void {
+  model.refusal = refusal;
+  stop();
+}
+
+/** Asks what there is to hear, until there is an answer; while listening the socket tells. */
+let asking = 0;
+async function ask(tries = 0): Promise<void> {
+  if (!link || model.wanted || model.refusal) return;
+  const turn = ++asking;
+  const answer = await askSession(link.base, link.token);
+  if (turn !== asking || model.wanted) return;
+  model.unreachable = answer.kind === "unreachable";
+  if (answer.kind === "welcome") {
+    model.stream = answer.stream;
+  } else if (answer.kind === "refused") {
+    refuse(answer.refusal);
+    return;
+  } else {
+    setTimeout(() => turn === asking && void ask(tries + 1), backOff(tries, Math.random()));
+  }
+  render();
+}
+
+let shown: State | null = null;
+function render(): void {
+  const now = view(model);
+  root.dataset["state"] = now.state;
+  setText(titleText, now.title);
+  setText(wordText, now.word);
+  setText(hintText, now.hint);
+  document.title = now.title === "Earshot" ? "Earshot" : `${now.title} · Earshot`;
+  const label = now.button === "pause" ? "Pause" : "Play";
+  if (button.getAttribute("aria-label") !== label) button.setAttribute("aria-label", label);
+  button.dataset["icon"] = now.button === "pause" ? "pause" : "play";
+  button.disabled = now.button === "none";
+  if (shown !== now.state) announce(now.state);
+  shown = now.state;
+}
+
+/** Changes a text only if it is another, so that it is read out once. */
+function setText(node: HTMLElement, text: string): void {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+/** Tells lock screens and headset buttons. */
+function announce(state: State): void {
+  const session = navigator.mediaSession;
+  if (!session) return;
+  session.playbackState = model.wanted ? "playing" : state === "ready" ? "paused" : "none";
+  session.metadata = new MediaMetadata({ title: titleText.textContent ?? "Earshot", artist: "Earshot" });
+}
+
+function setVolume(volume: number, muted: boolean): void {
+  slider.value = String(volume);
+  slider.setAttribute("aria-valuetext", `${volume} %`);
+  root.style.setProperty("--volume", `${volume}%`);
+  mute.setAttribute("aria-pressed", String(muted));
+  if (player) player.volume = muted ? 0 : volume / 100;
+}
+
+button.addEventListener("click", () => (button.dataset["icon"] === "pause" ? stop() : play()));
+
+document.addEventListener("keydown", (event) => {
+  // The space bar plays and pauses anywhere where it has no use of its own.
+  if (event.key !== " " || event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
+  if (event.target instanceof HTMLButtonElement || button.disabled) return;
+  event.preventDefault();
+  button.click();
+});
+
+let muted = false;
+slider.addEventListener("input", () => {
+  muted = false;
+  setVolume(slider.valueAsNumber, muted);
+  saveVolume(slider.valueAsNumber);
+});
+mute.addEventListener("click", () => {
+  muted = !muted;
+  setVolume(slider.valueAsNumber, muted);
+});
+
+if (navigator.mediaSession) {
+  navigator.mediaSession.setActionHandler("play", play);
+  navigator.mediaSession.setActionHandler("pause", stop);
+  navigator.mediaSession.setActionHandler("stop", stop);
+}
+
+addEventListener("online", () => (model.wanted ? player?.wake() : void ask()));
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState !== "visible") return;
+  if (model.wanted) player?.wake();
+  else void ask();
+});
+// Another link pasted into the address bar: the same document, so start over with it.
+addEventListener("hashchange", () => location.hash.length > 1 && location.reload());
+
+setVolume(loadVolume(), muted);
+render();
+void ask();

@@ -1,0 +1,40 @@
+import type { Chunk } from "./chunk";
+import type { Losses } from "./assembler";
+import type { Figures } from "./playout";
+import type { Status } from "./connection";
+
+/** What the page tells the worker. */
+export type ToWorker =
+  | {
+      type: "open";
+      /** Where the stream's paths begin: "" or "/NAME". */
+      base: string;
+      token: string;
+      page: string;
+      /** How much recent sound to ask for on joining, in ms. */
+      buffer: number;
+      /** Where the sound goes: the other end is the sink's. */
+      port: MessagePort;
+    }
+  | { type: "close" }
+  /** The browser is online again, or the page was woken: don't wait. */
+  | { type: "hurry" };
+
+/** What the worker tells the page. */
+export type FromWorker =
+  | { type: "ready" }
+  | { type: "broken"; message: string }
+  | { type: "status"; status: Status }
+  | { type: "losses"; losses: Losses };
+
+/** What the worker tells the sink. */
+export type ToSink =
+  | { type: "chunk"; chunk: Chunk }
+  | { type: "live"; live: boolean }
+  | { type: "rejoin"; length: number };
+
+/** What the sink in the AudioWorklet tells the page. */
+export interface FromSink {
+  type: "figures";
+  figures: Figures;
+}

@@ -1,0 +1,379 @@
+import type { Chunk } from "./chunk";
+import { Jitter } from "./jitter";
+import { OPUS_RATE } from "./opus";
+import { Rate } from "./rate";
+import { Sinc } from "./sinc";
+import { Smooth } from "./smooth";
+import { FADE, FUTURE, HISTORY, Tape } from "./tape";
+
+/** Tape samples in a millisecond. */
+const MS = OPUS_RATE / 1000;
+
+const CAPACITY = 2 ** 19; // samples, 10.9 s
+
+/** Changes of the target up to these are left to the playing speed. */
+const PAUSE = 20; // ms up
+const SKIP = 40; // ms down
+
+/** How fast the target moves when the playing speed follows it: 0.05 %, a cent, which nobody hears. */
+const SLEW = 0.5; // ms a second
+
+/**
+ * A start never hits the target exactly. What it missed by less than OFF over its
+ * first SETTLE is taken as the target, and goes away as slowly as any move of it.
+ */
+const SETTLE = 600; // ms
+const OFF = 30; // ms
+
+/** How long the buffer must have been too full before a part of it is skipped. */
+const FULL = 500; // ms
+
+/** What comes later than this after a stall is not played while newer sound is still coming. */
+const STALE = 60; // ms
+const STALE_WAIT = 200; // ms
+
+/** A device that asked for nothing for so long sleeps. */
+const IDLE = 250; // ms
+
+/** How long an unneeded rise of the target takes to go back to a third. */
+const CALM = 60; // s
+
+/** How a buffer is kept. All in milliseconds. */
+export interface Limits {
+  /** The least that is buffered over one message's sound. */
+  slack: number;
+  /** What is buffered over the measured jitter, for the device's own unevenness. */
+  device: number;
+  /** The most that the target may be. */
+  most: number;
+}
+
+/** What turns a tape into samples at any speed: a Sinc. */
+export type Reader = Pick<Sinc, "read">;
+
+export interface Config {
+  /** Samples a second that the device takes. */
+  rate: number;
+  limits: Limits;
+  /** The first target, in ms. */
+  start: number;
+  /** Keeps the target as it is. */
+  fixed?: boolean;
+  reader?: Reader;
+}
+
+/** What a Playout did and how it is. Times are milliseconds of sound. */
+export interface Figures {
+  playing: boolean;
+  /** Buffered just after a message has come. */
+  target: number;
+  fill: number;
+  jitter: number;
+  /** Speed against nominal, and the part of it that is the clocks' difference, in ppm. */
+  speed: number;
+  drift: number;
+  /** Times that nothing was there to play while the stream was live. */
+  underruns: number;
+  /** Times that a part was skipped to be at live again, and pauses made for a higher target. */
+  skips: number;
+  pauses: number;
+  /** Capture time of what is being played, in microseconds of the publisher's clock. */
+  at: number;
+  /** Highest sample since the last figures, 0 to 1. */
+  peak: number;
+}
+
+/**
+ * The jitter buffer: takes chunks as they come and gives samples at the device's
+ * rate, a target behind. One thread; allocates nothing after construction, so
+ * that it can live in an AudioWorklet.
+ *
+ * The target is how much is buffered just after a message came on time. What the
+ * device has been given ahead of its playing counts as buffered: `ahead`.
+ */
+export class Playout {
+  private readonly tape = new Tape(CAPACITY);
+  private readonly jitter = new Jitter();
+  private readonly rate = new Rate();
+  private readonly limits: Limits;
+  private readonly fixed: boolean;
+  private readonly reader: Reader;
+  private readonly level = new Smooth(1, 15);
+  /** Tape samples to one of the device's at speed 1. */
+  private readonly nominal: number;
+
+  private position = HISTORY;
+  private state: "waiting" | "playing" | "ending" = "waiting";
+  /** Where the sound ends and the wait begins, while ending. */
+  private stop = HISTORY;
+  private live = true;
+
+  private aimed: number;
+  /** Sound of one message, in ms. */
+  private length = 20;
+  /** Rise of the target after underruns, on top of the measured jitter. */
+  private extra = 0;
+  private starved = false;
+  /** On the clock of chunk.arrived: the last chunk, the first since the device last asked, and since when the wait could end. */
+  private arrived = 0;
+  private untouched = NaN;
+  private since = NaN;
+  /** Least fill over the current and the last half of FULL. */
+  private least = [Infinity, Infinity];
+  private leastSince = 0;
+  /** What is left of SETTLE, and the sum that gives the mean. */
+  private settling = 0;
+  private settled = 0;
+
+  private underruns = 0;
+  private skips = 0;
+  private pauses = 0;
+  private peak = 0;
+  private endAt = 0;
+
+  constructor(config: Config) {
+    const { rate, limits, start, fixed = false, reader = new Sinc(Math.min(1, rate / OPUS_RATE)) } = config;
+    this.nominal = OPUS_RATE / rate;
+    this.limits = limits;
+    this.aimed = start;
+    this.fixed = fixed;
+    this.reader = reader;
+  }
+
+  /** Says whether sound is meant to come: running dry is an underrun only then. */
+  setLive(live: boolean): void {
+    this.live = live;
+  }
+
+  /** Tells that another connection, and maybe another publisher, is heard from now on; length: ms of sound in its messages. */
+  rejoin(length: number): void {
+    this.jitter.rejoin();
+    this.length = length;
+    if (!this.fixed) this.aimed = Math.max(this.aimed, length + this.limits.slack);
+  }
+
+  /** Takes a chunk that arrived at chunk.arrived; ahead: ms given to the device and not played yet. */
+  push(chunk: Chunk, ahead = 0): void {
+    const { tape } = this;
+    const samples = chunk.left.length;
+    const length = samples / MS;
+    if (tape.end - this.position + samples > tape.size - OPUS_RATE) this.drop();
+    if (chunk.gap && this.state === "playing") tape.fadeOut(Math.ceil(this.position) + FUTURE);
+    const start = tape.end;
+    tape.write(chunk.left, chunk.right);
+    if (chunk.gap || this.state === "ending") tape.fadeIn(start);
+
+    this.arrived = chunk.arrived;
+    if (Number.isNaN(this.untouched)) this.untouched = chunk.arrived;
+    if (chunk.arrived - this.untouched > Math.max(IDLE, 2 * this.length)) this.idle();
+    this.endAt = chunk.at + length * 1000;
+    this.jitter.add(this.endAt / 1000, chunk.arrived, length);
+    this.aim(length);
+    if (this.state === "playing") this.steer(this.fill() + ahead, length);
+  }
+
+  /** How much shall be buffered just after a message came, in ms. */
+  get target(): number {
+    return this.aimed;
+  }
+
+  /** Milliseconds of sound on the tape. */
+  fill(): number {
+    return Math.max(0, (this.tape.end - this.position) / MS);
+  }
+
+  /** Samples that render can give now without running dry. */
+  available(): number {
+    if (this.state === "waiting") return 0;
+    const end = this.state === "ending" ? this.stop : this.tape.end;
+    return Math.max(0, Math.floor((end - 1 - FUTURE - this.position) / this.step()) + 1);
+  }
+
+  /** Ends the wait if enough is there. Returns whether sound is being given. */
+  ready(ahead = 0): boolean {
+    this.untouched = NaN;
+    if (this.state !== "waiting") return true;
+    if (this.fill() + ahead < this.aimed) return false;
+    // After a stall the oldest comes first: wait for what is new, but not for ever.
+    if (Number.isNaN(this.since)) this.since = this.arrived;
+    if (this.jitter.last > Math.max(STALE, this.aimed) && this.arrived - this.since < STALE_WAIT) return false;
+    this.position = Math.max(this.stop, Math.floor(this.tape.end - Math.max(0, this.aimed - ahead) * MS));
+    this.tape.fadeIn(this.position);
+    this.state = "playing";
+    this.starved = false;
+    this.level.reset();
+    this.clearLeast();
+    this.rate.rest();
+    this.settling = SETTLE;
+    this.settled = 0;
+    return true;
+  }
+
+  /**
+   * Gives n samples from offset on: sound, or silence while there is none.
+   * Running dry ends the sound softly.
+   */
+  render(left: Float32Array, right: Float32Array, offset = 0, n = left.length): void {
+    let done = 0;
+    while (done < n && this.ready()) {
+      const some = Math.min(n - done, this.available());
+      if (some > 0) {
+        this.position = this.reader.read(this.tape, this.position, this.step(), left, right, offset + done, some);
+        done += some;
+      } else if (this.state === "playing") {
+        this.dry();
+        this.tape.mirror();
+        this.stop = this.tape.end;
+        this.state = "ending";
+      }
+      if (this.state === "ending" && this.position >= this.stop - FUTURE - 1) this.wait();
+    }
+    left.fill(0, offset + done, offset + n);
+    right.fill(0, offset + done, offset + n);
+    for (let i = offset; i < offset + done; i++) {
+      this.peak = Math.max(this.peak, Math.abs(left[i]!), Math.abs(right[i]!));
+    }
+  }
+
+  /** Tells that the device has played all that it was given, for a caller that renders ahead and ends the sound itself. */
+  ranDry(): void {
+    if (this.state === "waiting") return;
+    this.dry();
+    this.stop = this.tape.end;
+    this.wait();
+  }
+
+  /** Returns the figures; ahead as in push. */
+  figures(ahead = 0): Figures {
+    const { peak } = this;
+    this.peak = 0;
+    return {
+      playing: this.state === "playing",
+      target: this.aimed,
+      fill: this.level.empty ? this.fill() + ahead : this.level.value,
+      jitter: this.jitter.need(),
+      speed: (this.rate.ratio - 1) * 1e6,
+      drift: this.rate.drift * 1e6,
+      underruns: this.underruns,
+      skips: this.skips,
+      pauses: this.pauses,
+      at: this.endAt - (this.fill() + ahead) * 1000,
+      peak,
+    };
+  }
+
+  private step(): number {
+    return this.nominal * this.rate.ratio;
+  }
+
+  /** Counts running dry; what comes next says how late it was. */
+  private dry(): void {
+    if (!this.live) return;
+    this.underruns++;
+    this.starved = true;
+  }
+
+  private wait(): void {
+    this.position = this.stop;
+    this.state = "waiting";
+    this.since = NaN;
+  }
+
+  /** Nothing was asked for: the device sleeps. It goes on at live, not with what piled up. */
+  private idle(): void {
+    if (this.state === "waiting") return;
+    this.stop = Math.ceil(this.position);
+    this.wait();
+  }
+
+  /** Forgets what is on the tape. */
+  private drop(): void {
+    this.stop = this.tape.end;
+    this.wait();
+  }
+
+  /** Moves the target towards what the jitter asks for. */
+  private aim(length: number): void {
+    if (this.fixed) return;
+    const { slack, device, most } = this.limits;
+    const measured = Math.max(slack, this.jitter.need() + device);
+    if (this.starved && !this.jitter.outage) {
+      // Cover what just came too late, and in any case more than before.
+      const before = this.aimed - this.length;
+      this.extra = Math.max(this.extra, this.jitter.last + device - measured, before + 10 - measured);
+    }
+    this.extra = Math.max(0, this.extra * Math.exp(-length / 1000 / CALM));
+    const wanted = Math.min(most, this.length + measured + this.extra);
+
+    if (this.state === "waiting") {
+      if (this.starved || this.jitter.count > 50) this.aimed = Math.max(this.aimed, wanted);
+    } else if (wanted > this.aimed + PAUSE) {
+      this.pause(wanted - Math.max(this.aimed, this.level.value));
+      this.aimed = wanted;
+    } else if (wanted < this.aimed - SKIP && this.jitter.settled()) {
+      this.aimed = wanted; // steer skips what is too much then
+    } else if (wanted > this.aimed || this.jitter.settled()) {
+      const reach = (SLEW * length) / 1000;
+      this.aimed += Math.max(-reach, Math.min(reach, wanted - this.aimed));
+    }
+  }
+
+  /** Sets the speed by the fill just after a message came, and skips what is lastingly too much. */
+  private steer(fill: number, length: number): void {
+    if (this.settling > 0) {
+      this.settle(fill, length);
+      return;
+    }
+    this.level.add(fill, length / 1000);
+    this.rate.update((this.level.value - this.aimed) / 1000, length / 1000);
+
+    this.least[0] = Math.min(this.least[0]!, fill);
+    const least = Math.min(this.least[0]!, this.least[1]!);
+    if (this.least[1]! < Infinity && least - this.aimed > SKIP) {
+      this.skip(least - this.aimed);
+    } else if (this.arrived - this.leastSince >= FULL / 2) {
+      this.least[1] = this.least[0]!;
+      this.least[0] = Infinity;
+      this.leastSince = this.arrived;
+    }
+  }
+
+  /** Takes the plain mean of the first fills for the level. */
+  private settle(fill: number, length: number): void {
+    this.settled += (fill * length) / SETTLE;
+    this.settling -= length;
+    if (this.settling > 0) return;
+    const mean = (this.settled * SETTLE) / (SETTLE - this.settling);
+    this.level.reset();
+    this.level.add(mean, 0);
+    if (!this.fixed && Math.abs(mean - this.aimed) < OFF) this.aimed = mean;
+  }
+
+  private clearLeast(): void {
+    this.least[0] = this.least[1] = Infinity;
+    this.leastSince = this.arrived;
+  }
+
+  private skip(ms: number): void {
+    const at = Math.floor(this.position);
+    const room = this.tape.end - at - FADE - FUTURE - 1;
+    const samples = Math.min(Math.floor(ms * MS), room);
+    if (samples < FADE) return;
+    this.tape.cut(at, samples);
+    this.position += samples;
+    this.level.shift(-samples / MS);
+    this.clearLeast();
+    this.skips++;
+  }
+
+  private pause(ms: number): void {
+    const at = Math.floor(this.position);
+    const samples = Math.floor(ms * MS);
+    if (this.state !== "playing" || samples <= FADE || this.tape.end - at < 2 * FADE) return;
+    this.tape.pause(at, samples);
+    this.position -= samples;
+    this.level.shift(samples / MS);
+    this.clearLeast();
+    this.pauses++;
+  }
+}

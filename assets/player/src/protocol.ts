@@ -1,0 +1,86 @@
+import table from "./codes.json";
+
+/** How a stream is, as its server tells. */
+export type StreamState = "live" | "paused" | "interrupted" | "offline";
+
+/** What a stream tells of itself; every field but state may be missing. */
+export interface Stream {
+  state: StreamState;
+  /** What the page calls the stream. */
+  title?: string;
+  /** What the owner sees this listener as. */
+  name?: string;
+  /** When the link ends, in seconds since 1970. */
+  expires?: number;
+  /** Sound in a packet, in milliseconds. */
+  frame?: number;
+  /** Bits a second. */
+  bitrate?: number;
+}
+
+/** A text message of the server. */
+export type ServerMessage = { type: "welcome" | "state" } & Stream;
+
+/** Why a listener may not listen (any more), in words to show. */
+export interface Refusal {
+  /** Machine-readable: "expired", "signature", "replaced" … */
+  error: string;
+  title: string;
+  say: string;
+}
+
+/** Reads a text message. Returns null for one that this version does not know. */
+export function parseText(text: string): ServerMessage | null {
+  const raw = parseJSON(text);
+  const type = raw?.["type"];
+  if (!raw || (type !== "welcome" && type !== "state")) return null;
+  const stream = parseStream(raw);
+  return stream && { type, ...stream };
+}
+
+/** Reads what a welcome, a state message and a session have in common. Returns null if it has no state. */
+export function parseStream(raw: Record<string, unknown>): Stream | null {
+  const state = raw["state"];
+  if (state !== "live" && state !== "paused" && state !== "interrupted" && state !== "offline") return null;
+  const stream: Stream = { state };
+  for (const key of ["title", "name"] as const) {
+    const value = raw[key];
+    if (typeof value === "string") stream[key] = value.slice(0, 200);
+  }
+  for (const key of ["expires", "frame", "bitrate"] as const) {
+    const value = raw[key];
+    if (typeof value === "number" && Number.isFinite(value)) stream[key] = value;
+  }
+  return stream;
+}
+
+/** Returns the object in a text, or null. */
+export function parseJSON(text: string): Record<string, unknown> | null {
+  try {
+    const raw: unknown = JSON.parse(text);
+    return typeof raw === "object" && raw !== null && !Array.isArray(raw) ? (raw as Record<string, unknown>) : null;
+  } catch {
+    return null;
+  }
+}
+
+/** Close codes from here on mean: don't come back. */
+const FINAL = 4400;
+
+/** Returns why a close code ends the listening, or null if the player shall come back. */
+export function refusal(code: number, reason: string): Refusal | null {
+  if (code < FINAL) return null;
+  const known = table.codes.find((entry) => entry.code === code);
+  if (known) return { error: known.name, title: known.title, say: known.say };
+  return { error: `code-${code}`, title: "The stream has ended for this link", say: reason };
+}
+
+/** Words for a link that the server refuses at /api/session. */
+export function linkRefusal(error: string, message: string): Refusal {
+  const expired = table.codes.find((entry) => entry.name === error);
+  return {
+    error,
+    title: expired?.title ?? "This link does not work",
+    say: message || "Ask for a new one.",
+  };
+}

@@ -1,0 +1,47 @@
+import { linkRefusal, parseJSON, parseStream, type Refusal, type Stream } from "./protocol";
+
+/** What the server says to a token. */
+export type Answer =
+  | { kind: "welcome"; stream: Stream }
+  | { kind: "refused"; refusal: Refusal }
+  /** No answer, or none that says yes or no: try again later. */
+  | { kind: "unreachable" };
+
+const TIMEOUT = 8000; // ms
+
+/** Asks the server whether a token may listen, and to what. Never throws. */
+export async function askSession(base: string, token: string): Promise<Answer> {
+  const abort = new AbortController();
+  const timer = setTimeout(() => abort.abort(), TIMEOUT);
+  try {
+    const response = await fetch(`${base}/api/session`, {
+      headers: { Authorization: `Bearer ${token}` },
+      cache: "no-store",
+      credentials: "omit",
+      signal: abort.signal,
+    });
+    return readAnswer(response.status, await response.text());
+  } catch {
+    return { kind: "unreachable" };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Reads an answer of /api/session. */
+export function readAnswer(status: number, body: string): Answer {
+  const raw = parseJSON(body);
+  if (status === 200) {
+    const stream = raw && parseStream(raw);
+    return stream ? { kind: "welcome", stream } : { kind: "unreachable" };
+  }
+  if (status >= 400 && status < 500 && status !== 408 && status !== 429) {
+    const error = raw?.["error"];
+    const message = raw?.["message"];
+    return {
+      kind: "refused",
+      refusal: linkRefusal(typeof error === "string" ? error : `http-${status}`, typeof message === "string" ? message : ""),
+    };
+  }
+  return { kind: "unreachable" };
+}

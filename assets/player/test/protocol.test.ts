@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import table from "../src/codes.json";
+import { parseText, refusal } from "../src/protocol";
+import { readAnswer } from "../src/session";
+
+test("text messages", () => {
+  assert.deepEqual(parseText('{"type":"welcome","name":"Bob","title":"Ann","state":"live","frame":20,"bitrate":128000,"expires":1790000000,"new":1}'), {
+    type: "welcome",
+    name: "Bob",
+    title: "Ann",
+    state: "live",
+    frame: 20,
+    bitrate: 128000,
+    expires: 1790000000,
+  });
+  assert.deepEqual(parseText('{"type":"state","state":"interrupted","title":7}'), { type: "state", state: "interrupted" });
+  for (const text of ["", "null", "7", "[]", "{", '{"type":"state"}', '{"type":"state","state":"asleep"}', '{"type":"other","state":"live"}']) {
+    assert.equal(parseText(text), null, text);
+  }
+});
+
+test("a title is cut to what fits", () => {
+  assert.equal(parseText(JSON.stringify({ type: "state", state: "live", title: "x".repeat(5000) }))?.title?.length, 200);
+});
+
+test("close codes: below 4400 is for now, from there on for good", () => {
+  for (const { code, name, title, say } of table.codes) {
+    assert.equal(refusal(code, "") !== null, code >= 4400, name);
+    assert(title !== "" && say !== "", name);
+  }
+  for (const code of [1000, 1001, 1005, 1006, 1011, 1012, 4001, 4399]) assert.equal(refusal(code, ""), null);
+  assert.equal(refusal(4444, "some later reason")?.say, "some later reason");
+});
+
+test("answers about a session", () => {
+  assert.deepEqual(readAnswer(200, '{"name":"Bob","title":"Ann","state":"live","expires":1790000000}'), {
+    kind: "welcome",
+    stream: { name: "Bob", title: "Ann", state: "live", expires: 1790000000 },
+  });
+  assert.deepEqual(readAnswer(401, '{"error":"expired","message":"This link has expired. Ask for a new one."}'), {
+    kind: "refused",
+    refusal: { error: "expired", title: "This link has expired", say: "Ask for a new one." },
+  });
+  const other = readAnswer(403, '{"error":"audience","message":"It is for another server."}');
+  assert.deepEqual(other, {
+    kind: "refused",
+    refusal: { error: "audience", title: "This link does not work", say: "It is for another server." },
+  });
+  assert.equal(readAnswer(404, "not found").kind, "refused");
+  for (const [status, body] of [[200, "<html>"], [200, "{}"], [500, ""], [502, ""], [503, '{"error":"stopping","message":"…"}'], [429, ""]] as const) {
+    assert.equal(readAnswer(status, body).kind, "unreachable", `${status} ${body}`);
+  }
+});

@@ -1,0 +1,98 @@
+package tray
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// paper is a screen that keeps what was shown on it.
+type paper struct {
+	shown  []view
+	agains int
+}
+
+func (p *paper) show(v view) { p.shown = append(p.shown, v) }
+func (p *paper) again()      { p.agains++ }
+
+// desk is a loop at work in a synctest bubble.
+type desk struct {
+	paper
+	states  chan State
+	clicks  chan Action
+	actions []Action
+}
+
+func runLoop(t *testing.T, body func(d *desk)) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &desk{states: make(chan State, 1), clicks: make(chan Action, 8)}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			loop(ctx, Config{
+				States: d.states,
+				Do:     func(a Action) { d.actions = append(d.actions, a) },
+				Now:    time.Now,
+			}, &d.paper, d.clicks)
+		}()
+		body(d)
+		stop()
+		<-ended
+	})
+}
+
+func TestLoopCountsListeningTimesAMinuteAtATime(t *testing.T) {
+	runLoop(t, func(d *desk) {
+		d.states <- State{Mode: Live, Listeners: []Listener{{Name: "Ann", Since: time.Now()}}}
+		time.Sleep(3*time.Minute + time.Second)
+		synctest.Wait()
+		if len(d.shown) != 4 || d.shown[3].names[0].label != "Ann — 3 min" {
+			t.Errorf("after three minutes: shown %d times, last %q", len(d.shown), d.shown[len(d.shown)-1].names[0].label)
+		}
+
+		d.states <- State{Mode: Live}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if len(d.shown) != 5 {
+			t.Errorf("with nobody listening it was shown %d times more, want once", len(d.shown)-4)
+		}
+		if d.agains != 1 {
+			t.Errorf("icon set again %d times, want once", d.agains)
+		}
+	})
+}
+
+func TestLoopTellsStartFromStop(t *testing.T) {
+	runLoop(t, func(d *desk) {
+		d.states <- State{}
+		synctest.Wait()
+		d.clicks <- startOrStop
+		synctest.Wait()
+		d.states <- State{Mode: Trouble}
+		synctest.Wait()
+		d.clicks <- startOrStop
+		d.clicks <- CopyLink
+		synctest.Wait()
+		if want := []Action{Start, Stop, CopyLink}; !slices.Equal(d.actions, want) {
+			t.Errorf("asked for %v, want %v", d.actions, want)
+		}
+	})
+}
+
+func TestLoopTakesADoubleClickAsOne(t *testing.T) {
+	runLoop(t, func(d *desk) {
+		d.states <- State{}
+		for _, wait := range []time.Duration{doubleClick - 1, doubleClick - 1, doubleClick, 0} {
+			d.clicks <- Toggle
+			time.Sleep(wait)
+		}
+		d.clicks <- Quit
+		synctest.Wait()
+		if want := []Action{Toggle, Toggle, Quit}; !slices.Equal(d.actions, want) {
+			t.Errorf("asked for %v, want %v", d.actions, want)
+		}
+	})
+}

@@ -1,0 +1,161 @@
+// Package tray is Earshot's icon in the system tray and the menu behind it.
+//
+// What is to be seen is a pure function of a State (see newView); one event
+// loop applies what changed to menu items that are built once, since the tray
+// library loses clicks on items that are replaced.
+package tray
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+)
+
+var (
+	// ErrNoSession says that there is no desktop session to show a tray in: on
+	// Linux, no D-Bus session bus.
+	ErrNoSession = errors.New("no desktop session")
+	// ErrSessionEnded says that the session went away under a running tray, as
+	// it does at logout.
+	ErrSessionEnded = errors.New("the desktop session ended")
+)
+
+// Mode is what the app does, as the icon shows it.
+type Mode int
+
+const (
+	// Stopped: nothing is shared.
+	Stopped Mode = iota
+	// Live: sound is shared.
+	Live
+	// Trouble: live, but the laptop's sound can't be had just now.
+	Trouble
+)
+
+// A Listener is somebody who hears the stream.
+type Listener struct {
+	Name  string // from a token, so anything at all
+	Since time.Time
+}
+
+// State is all that the tray shows. A State handed over is not changed after.
+type State struct {
+	Mode           Mode
+	Trouble        string     // one plain line for Mode Trouble, or why it is Stopped
+	Output         string     // what is shared: "Built-in Audio", "test tone"
+	Listeners      []Listener // the longest there first
+	Autostart      bool       // "Start on login" is on
+	AutostartKnown bool       // false hides "Start on login"
+}
+
+// Action is what the user asks for.
+type Action int
+
+const (
+	// Toggle is a click on the icon: start if stopped, else stop.
+	Toggle Action = iota
+	// Start and Stop are the menu's: they mean what they say, whatever the
+	// state has become in between.
+	Start
+	Stop
+	// CopyLink asks for a fresh share link.
+	CopyLink
+	// ToggleAutostart turns "Start on login" on or off.
+	ToggleAutostart
+	// Quit ends the app.
+	Quit
+
+	// startOrStop is a click on the menu's line that is Start or Stop by turns.
+	// The loop knows which it was.
+	startOrStop
+)
+
+func (a Action) String() string {
+	names := [...]string{"toggle", "start", "stop", "copy link", "toggle autostart", "quit"}
+	if a < 0 || int(a) >= len(names) {
+		return "unknown action"
+	}
+	return names[a]
+}
+
+// Config is what Run needs. NoHost may be nil, the rest must be set.
+type Config struct {
+	// Title names the app to the desktop, "Earshot".
+	Title string
+	// States carries each new State; the first is there at once. Only the
+	// newest counts, so a channel that holds one and replaces it is right. It
+	// is never closed.
+	States <-chan State
+	// Do carries out what the user asked for. It is called on the tray's event
+	// loop, so it must return at once.
+	Do func(Action)
+	// NoHost is told, once at most, that this desktop shows no tray icons, and
+	// what the user can do about it. The same is logged. It is called on a
+	// goroutine that Run waits for.
+	NoHost func(advice string)
+	// Now is the time that listening times are counted to.
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// screen is where a view is shown.
+type screen interface {
+	// show makes v what is to be seen.
+	show(v view)
+	// again sets icon and tooltip once more.
+	again()
+}
+
+const (
+	// settle is how long after the start the icon is set once more: what is set
+	// while a panel takes the icon in is sometimes lost.
+	settle = time.Second
+	// refresh is how often listening times are counted again.
+	refresh = time.Minute
+	// doubleClick is how soon after a click on the icon a further one belongs
+	// to it. Many people double-click tray icons, and would start and stop.
+	doubleClick = 400 * time.Millisecond
+)
+
+// loop shows each State on s and hands clicks to c.Do, until ctx ends.
+func loop(ctx context.Context, c Config, s screen, clicks <-chan Action) {
+	var (
+		state  State
+		shown  view
+		tapped time.Time        // the last click on the icon
+		minute <-chan time.Time // nil while nobody listens
+	)
+	settled := time.NewTimer(settle)
+	defer settled.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case a := <-clicks:
+			switch a {
+			case Toggle:
+				last := tapped
+				tapped = time.Now()
+				if tapped.Sub(last) < doubleClick {
+					continue
+				}
+			case startOrStop:
+				a = shown.action
+			}
+			c.Do(a)
+			continue
+		case <-settled.C:
+			s.again()
+			continue
+		case state = <-c.States:
+		case <-minute:
+		}
+		shown = newView(state, c.Now())
+		s.show(shown)
+		minute = nil
+		if len(state.Listeners) > 0 {
+			minute = time.After(refresh)
+		}
+	}
+}

@@ -1,0 +1,182 @@
+package tray
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// lines writes a view down as a user sees it: "-" before what can't be
+// clicked, "*" before what is checked, what is hidden left out.
+func lines(v view) string {
+	var b strings.Builder
+	put := func(indent string, i item) {
+		if i.hidden {
+			return
+		}
+		mark := " "
+		if i.off {
+			mark = "-"
+		} else if i.checked {
+			mark = "*"
+		}
+		fmt.Fprintf(&b, "%s%s%s\n", indent, mark, i.label)
+	}
+	put("", v.status)
+	put("", v.output)
+	put("", v.toggle)
+	put("", v.copyLink)
+	put("", v.listeners)
+	for _, n := range v.names {
+		put("  ", n)
+	}
+	put("", v.autostart)
+	put("", v.quit)
+	return b.String()
+}
+
+func listeners(n int) []Listener {
+	var all []Listener
+	for i := range n {
+		all = append(all, Listener{Name: fmt.Sprintf("Guest %d", i+1), Since: noon.Add(-time.Minute)})
+	}
+	return all
+}
+
+func TestView(t *testing.T) {
+	ann := Listener{Name: "Ann", Since: noon.Add(-12*time.Minute - 50*time.Second)}
+	bob := Listener{Name: "Guest · Firefox on Android", Since: noon}
+	tests := []struct {
+		name    string
+		state   State
+		icon    icon
+		tooltip string
+		action  Action
+		want    string
+	}{
+		{"stopped", State{Output: "Built-in Audio"}, iconIdle, "Earshot · Stopped", Start, `
+-Stopped
+ Start
+ Copy share link
+ Listeners
+  -Nobody yet
+ Quit
+`},
+		{"stopped, a listener waits", State{Listeners: []Listener{ann}, AutostartKnown: true}, iconIdle, "Earshot · Stopped", Start, `
+-Stopped
+ Start
+ Copy share link
+ Listeners (1)
+  -Ann — 12 min
+ Start on login
+ Quit
+`},
+		{"live", State{Mode: Live, Output: "test tone", AutostartKnown: true, Autostart: true}, iconLive, "Earshot · Live · nobody listening", Stop, `
+-Live · nobody listening
+-Sharing test tone
+ Stop
+ Copy share link
+ Listeners
+  -Nobody yet
+*Start on login
+ Quit
+`},
+		{"listening", State{Mode: Live, Output: "my_sink", Listeners: []Listener{ann, bob}}, iconListening, "Earshot · Live · 2 listening", Stop, `
+-Live · 2 listening
+-Sharing my__sink
+ Stop
+ Copy share link
+ Listeners (2)
+  -Ann — 12 min
+  -Guest · Firefox on Android — just now
+ Quit
+`},
+		{"trouble", State{Mode: Trouble, Trouble: "No sound server\nfor <b>AT&T</b>", Output: "gone", Listeners: []Listener{ann}}, iconTrouble,
+			"Earshot · No sound server for ‹b›AT+T‹/b›", Stop, `
+-No sound server for <b>AT&T</b>
+ Stop
+ Copy share link
+ Listeners (1)
+  -Ann — 12 min
+ Quit
+`},
+		{"stopped by trouble", State{Trouble: "Stopped: the file is gone"}, iconTrouble, "Earshot · Stopped: the file is gone", Start, `
+-Stopped: the file is gone
+ Start
+ Copy share link
+ Listeners
+  -Nobody yet
+ Quit
+`},
+		{"trouble without a word", State{Mode: Trouble}, iconTrouble, "Earshot · Live · no sound to share", Stop, `
+-Live · no sound to share
+ Stop
+ Copy share link
+ Listeners
+  -Nobody yet
+ Quit
+`},
+		{"names that mean harm", State{Mode: Live, Listeners: []Listener{
+			{Name: "a_b\x00\n\tc", Since: noon},
+			{Name: "\u202egnp.exe", Since: noon},
+			{Name: " \u200b\u2028 ", Since: noon},
+			{Name: strings.Repeat("x", 5000), Since: noon.Add(time.Hour)},
+		}}, iconListening, "Earshot · Live · 4 listening", Stop, `
+-Live · 4 listening
+ Stop
+ Copy share link
+ Listeners (4)
+  -a__b c — just now
+  -gnp.exe — just now
+  -Guest — just now
+  -` + strings.Repeat("x", 39) + `… — just now
+ Quit
+`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			v := newView(tt.state, noon)
+			if got, want := lines(v), strings.TrimPrefix(tt.want, "\n"); got != want {
+				t.Errorf("menu is\n%swant\n%s", got, want)
+			}
+			if v.icon != tt.icon || v.tooltip != tt.tooltip || v.action != tt.action {
+				t.Errorf("icon %d, tooltip %q, action %v; want %d, %q, %v", v.icon, v.tooltip, v.action, tt.icon, tt.tooltip, tt.action)
+			}
+		})
+	}
+}
+
+func TestViewCountsListenersBeyondTwenty(t *testing.T) {
+	for n, want := range map[int]string{19: "Guest 19 — 1 min", 20: "Guest 20 — 1 min", 21: "and 1 more", 32: "and 12 more"} {
+		v := newView(State{Mode: Live, Listeners: listeners(n)}, noon)
+		var shown []string
+		for _, i := range v.names {
+			if !i.hidden {
+				shown = append(shown, i.label)
+			}
+		}
+		if len(shown) != min(n, most+1) || shown[len(shown)-1] != want {
+			t.Errorf("with %d listeners the menu lists %d, the last as %q; want %q", n, len(shown), shown[len(shown)-1], want)
+		}
+	}
+}
+
+func TestLasted(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		-time.Hour:                    "just now",
+		59 * time.Second:              "just now",
+		time.Minute:                   "1 min",
+		59*time.Minute + time.Second:  "59 min",
+		time.Hour:                     "1 h 0 min",
+		23*time.Hour + 59*time.Minute: "23 h 59 min",
+		50 * time.Hour:                "2 d 2 h",
+		10 * 365 * 24 * time.Hour:     "3650 d 0 h",
+	} {
+		if got := lasted(d); got != want {
+			t.Errorf("%v is worded %q, want %q", d, got, want)
+		}
+	}
+}

@@ -47,7 +47,7 @@ func (a *app) showTray(ctx context.Context) bool {
 		Title:  "Earshot",
 		States: d.states,
 		Do:     d.do,
-		NoHost: func(advice string) { fmt.Fprintln(a.console.out, advice) },
+		NoHost: func(advice string) { d.tell(ctx, "No tray icon", advice) },
 		Now:    time.Now,
 		Log:    a.log,
 	})
@@ -98,7 +98,7 @@ func (d *desktop) state() tray.State {
 	e := d.app.engine.status()
 	s := tray.State{Output: e.output, Trouble: e.trouble}
 	switch {
-	case e.trouble != "":
+	case e.on && e.trouble != "":
 		s.Mode = tray.Trouble
 	case e.on:
 		s.Mode = tray.Live

@@ -74,11 +74,12 @@ func TestHear(t *testing.T) {
 // without a click.
 func TestPause(t *testing.T) {
 	sound := audiotest.StartPulse(t, browserSink)
-	app := launch(t, soundEnv(t, sound), "--headless", "--source", "tone", "--start")
+	app := launch(t, soundEnv(t, sound), "--headless", "--source", "tone", "--start", "--title", "Ann on laptop")
 	page := openBrowser(t, sound.Env())
 	page.open(app.link(""))
 	page.click("#play")
 	page.waitState("live")
+	picture(t, "page.png", do(page, chromedp.CaptureScreenshot()))
 	app.must("stop")
 	page.waitState("paused")
 	waitFor(t, "it is silent", func() bool {

@@ -139,13 +139,9 @@ func TestShowLinkInABrowser(t *testing.T) {
 		said, err := chromedp.Run(ctx, chromedp.TextContent("#said", chromedp.NodeReady))
 		return err == nil && said == "Copied."
 	})
-	if file := os.Getenv("EARSHOT_LINKPAGE_PNG"); file != "" {
-		shot, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, shot, 0o644); err != nil {
-			t.Fatal(err)
-		}
+	shot, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		t.Fatal(err)
 	}
+	picture(t, "link.png", shot)
 }

@@ -245,3 +245,18 @@ func (r *running) get(path, tok string) (status int, body string) {
 	}
 	return resp.StatusCode, string(text)
 }
+
+// picture keeps a screenshot for README, where build/pictures asks for that.
+func picture(t testing.TB, name string, png []byte) {
+	t.Helper()
+	if len(png) == 0 {
+		t.Fatalf("%s is empty", name)
+	}
+	dir := os.Getenv("EARSHOT_PICTURES")
+	if dir == "" {
+		return
+	}
+	if err := os.WriteFile(filepath.Join(dir, name), png, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}

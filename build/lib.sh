@@ -70,6 +70,9 @@ need_to_build() {
 
 need_to_run() {
   need 'library libpulse.so.0' libpulse0 pulseaudio-libs libpulse
+  if [ -n "${WAYLAND_DISPLAY:-}${DISPLAY:-}" ]; then
+    need 'have xdg-open' xdg-utils xdg-utils xdg-utils
+  fi
   if [ -n "${WAYLAND_DISPLAY:-}" ]; then
     need 'have wl-copy' wl-clipboard wl-clipboard wl-clipboard
   elif [ -n "${DISPLAY:-}" ]; then

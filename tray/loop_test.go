@@ -70,8 +70,8 @@ func TestLoopTellsStartFromStop(t *testing.T) {
 		d.states <- State{}
 		synctest.Wait()
 		d.clicks <- startOrStop
-		synctest.Wait()
 		d.states <- State{Mode: Trouble}
+		time.Sleep(pace)
 		synctest.Wait()
 		d.clicks <- startOrStop
 		d.clicks <- CopyLink
@@ -93,6 +93,24 @@ func TestLoopTakesADoubleClickAsOne(t *testing.T) {
 		synctest.Wait()
 		if want := []Action{Toggle, Toggle, Quit}; !slices.Equal(d.actions, want) {
 			t.Errorf("asked for %v, want %v", d.actions, want)
+		}
+	})
+}
+
+func TestLoopKeepsPace(t *testing.T) {
+	runLoop(t, func(d *desk) {
+		for n := range 1000 {
+			select {
+			case <-d.states: // only the newest counts
+			default:
+			}
+			d.states <- State{Mode: Live, Listeners: make([]Listener, n+1)}
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(pace)
+		synctest.Wait()
+		if n := len(d.shown); n > 12 || d.shown[n-1].status.label != "Live · 1000 listening" {
+			t.Errorf("of 1000 states in a second %d were shown, last %q", n, d.shown[n-1].status.label)
 		}
 	})
 }

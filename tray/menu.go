@@ -60,8 +60,11 @@ func dress(mi *systray.MenuItem, i item) *systray.MenuItem {
 func (m *menu) show(v view) {
 	was := m.now
 	m.now = v
-	if v.icon != was.icon || v.tooltip != was.tooltip {
-		m.again()
+	if v.icon != was.icon {
+		systray.SetIcon(picture(v.icon))
+	}
+	if v.tooltip != was.tooltip {
+		systray.SetTooltip(v.tooltip)
 	}
 	change(m.status, was.status, &m.now.status)
 	change(m.output, was.output, &m.now.output)

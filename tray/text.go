@@ -3,6 +3,7 @@ package tray
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // clean makes a line of at most most characters of text from outside: white
@@ -47,6 +48,15 @@ func clean(s string, most int) string {
 func visible(r rune) bool {
 	const blank = 0x2800 // of Braille, with no dots
 	return unicode.IsPrint(r) && r != blank && !unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r)
+}
+
+// sentence begins s with a capital letter.
+func sentence(s string) string {
+	if s == "" {
+		return s
+	}
+	first, size := utf8.DecodeRuneInString(s)
+	return string(unicode.ToUpper(first)) + s[size:]
 }
 
 // tooltip is text for the icon's tooltip. Some panels take markup there.

@@ -113,6 +113,9 @@ const (
 	settle = time.Second
 	// refresh is how often listening times are counted again.
 	refresh = time.Minute
+	// pace is how long a state is shown at least. With many listeners coming at
+	// once, a panel would else be kept busy with every one of them.
+	pace = 100 * time.Millisecond
 	// doubleClick is how soon after a click on the icon a further one belongs
 	// to it. Many people double-click tray icons, and would start and stop.
 	doubleClick = 400 * time.Millisecond
@@ -125,6 +128,8 @@ func loop(ctx context.Context, c Config, s screen, clicks <-chan Action) {
 		shown  view
 		tapped time.Time        // the last click on the icon
 		minute <-chan time.Time // nil while nobody listens
+		states = c.States       // nil while the last one is fresh
+		paced  <-chan time.Time // ends that
 	)
 	settled := time.NewTimer(settle)
 	defer settled.Stop()
@@ -148,7 +153,11 @@ func loop(ctx context.Context, c Config, s screen, clicks <-chan Action) {
 		case <-settled.C:
 			s.again()
 			continue
-		case state = <-c.States:
+		case <-paced:
+			states, paced = c.States, nil
+			continue
+		case state = <-states:
+			states, paced = nil, time.After(pace)
 		case <-minute:
 		}
 		shown = newView(state, c.Now())

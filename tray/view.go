@@ -100,7 +100,7 @@ func iconFor(s State) icon {
 func statusLine(s State) string {
 	switch {
 	case s.Trouble != "":
-		return clean(s.Trouble, 90)
+		return sentence(clean(s.Trouble, 90))
 	case s.Mode == Stopped:
 		return "Stopped"
 	case s.Mode == Trouble:

@@ -103,7 +103,7 @@ func TestView(t *testing.T) {
   -Ann — 12 min
  Quit
 `},
-		{"stopped by trouble", State{Trouble: "Stopped: the file is gone"}, iconTrouble, "Earshot · Stopped: the file is gone", Start, `
+		{"stopped by trouble", State{Trouble: "stopped: the file is gone"}, iconTrouble, "Earshot · Stopped: the file is gone", Start, `
 -Stopped: the file is gone
  Start
  Copy share link

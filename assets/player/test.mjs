@@ -15,15 +15,15 @@ try {
     absWorkingDir: root,
     entryPoints: names.map((name) => `test/${name}`),
     outdir: out,
-    outExtension: { ".js": ".mjs" },
+    outExtension: { ".js": ".cjs" },
     bundle: true,
     platform: "node",
-    format: "esm",
+    format: "cjs",
     target: "node18",
     charset: "utf8",
     sourcemap: "inline",
   });
-  const files = names.map((name) => join(out, name.replace(/ts$/, "mjs")));
+  const files = names.map((name) => join(out, name.replace(/ts$/, "cjs")));
   const { status } = spawnSync(process.execPath, ["--enable-source-maps", "--test", ...files], { cwd: root, stdio: "inherit" });
   process.exitCode = status ?? 1;
 } finally {

@@ -30,6 +30,10 @@ export interface Host {
   binary(message: ArrayBuffer): void;
   /** 0 to 1. */
   random(): number;
+  /** Milliseconds of a clock that goes on while the computer sleeps. */
+  now(): number;
+  /** Calls back after ms, unless the function that it returns is called before. */
+  after(ms: number, call: () => void): () => void;
 }
 
 const FIRST = 400; // ms
@@ -50,8 +54,9 @@ export function backOff(n: number, random: number): number {
 /** One listener's connection: opens its socket again until it is told to stop or that there is no use. */
 export class Connection {
   private socket: Socket | null = null;
-  private timer: ReturnType<typeof setTimeout> | undefined;
-  private watch: ReturnType<typeof setTimeout> | undefined;
+  /** Call off the next step, and the watch for silence. */
+  private next = nothing;
+  private watch = nothing;
   private tries = 0;
   private opened = 0;
   private heard = 0;
@@ -68,7 +73,7 @@ export class Connection {
   /** Closes; reports nothing more. */
   stop(): void {
     this.stopped = true;
-    clearTimeout(this.timer);
+    this.next();
     this.drop();
   }
 
@@ -78,26 +83,26 @@ export class Connection {
     if (this.waiting) {
       this.tries = 0;
       this.connect();
-    } else if (this.stream && Date.now() - this.heard > SILENT / 2) {
+    } else if (this.stream && this.host.now() - this.heard > SILENT / 2) {
       this.retry(0);
     }
   }
 
   private connect(): void {
-    clearTimeout(this.timer);
+    this.next();
     this.waiting = false;
     this.stream = null;
     this.opened = 0;
     this.host.status({ phase: "connecting" });
     const socket = this.host.open();
     this.socket = socket;
-    this.timer = setTimeout(() => this.failed(), OPENING);
+    this.next = this.host.after(OPENING, () => this.failed());
     socket.onopen = () => {
-      clearTimeout(this.timer);
-      this.opened = this.heard = Date.now();
+      this.next();
+      this.opened = this.heard = this.host.now();
     };
     socket.onmessage = ({ data }) => {
-      this.heard = Date.now();
+      this.heard = this.host.now();
       if (typeof data === "string") this.text(data);
       else if (data instanceof ArrayBuffer) this.host.binary(data);
     };
@@ -115,17 +120,17 @@ export class Connection {
 
   /** Watches a live stream for silence: a network that went away closes no socket. */
   private guard(): void {
-    clearTimeout(this.watch);
+    this.watch();
     if (this.stream?.state !== "live") return;
-    const quiet = Date.now() - this.heard;
+    const quiet = this.host.now() - this.heard;
     if (quiet >= SILENT) this.retry(0);
-    else this.watch = setTimeout(() => this.guard(), SILENT - quiet);
+    else this.watch = this.host.after(SILENT - quiet, () => this.guard());
   }
 
   private closed(code: number, reason: string): void {
     const why = refusal(code, reason);
     if (why) this.end(why);
-    else if (this.opened > 0) this.retry(Date.now() - this.opened > STEADY ? 0 : this.tries);
+    else if (this.opened > 0) this.retry(this.host.now() - this.opened > STEADY ? 0 : this.tries);
     else this.failed();
   }
 
@@ -145,8 +150,8 @@ export class Connection {
     this.waiting = true;
     this.tries = tries + 1;
     this.host.status({ phase: "waiting" });
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.connect(), backOff(tries, this.host.random()));
+    this.next();
+    this.next = this.host.after(backOff(tries, this.host.random()), () => this.connect());
   }
 
   private end(why: Refusal): void {
@@ -155,8 +160,8 @@ export class Connection {
   }
 
   private drop(): void {
-    clearTimeout(this.timer);
-    clearTimeout(this.watch);
+    this.next();
+    this.watch();
     const { socket } = this;
     this.socket = null;
     this.stream = null;
@@ -165,3 +170,5 @@ export class Connection {
     socket.close();
   }
 }
+
+function nothing(): void {}

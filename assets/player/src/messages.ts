@@ -11,7 +11,7 @@ export type ToWorker =
       base: string;
       token: string;
       page: string;
-      /** How much recent sound to ask for on joining, in ms. */
+      /** How much recent sound to ask for on joining, in ms, until the sink says otherwise. */
       buffer: number;
       /** Where the sound goes: the other end is the sink's. */
       port: MessagePort;
@@ -32,6 +32,13 @@ export type ToSink =
   | { type: "chunk"; chunk: Chunk }
   | { type: "live"; live: boolean }
   | { type: "rejoin"; length: number };
+
+/** What the sink tells the worker. */
+export interface SinkToWorker {
+  type: "target";
+  /** What the jitter buffer holds at its target, in ms. */
+  target: number;
+}
 
 /** What the sink in the AudioWorklet tells the page. */
 export interface FromSink {

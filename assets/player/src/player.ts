@@ -105,6 +105,9 @@ class Playing {
     gain: number,
     private readonly listener: Listener,
   ) {
+    // So that iOS plays on with the ringer's switch off: W3C Audio Session.
+    const { audioSession } = navigator as { audioSession?: { type: string } };
+    if (audioSession) audioSession.type = "playback";
     this.volume.gain.value = gain;
     this.volume.connect(this.context.destination);
     this.context.onstatechange = () => {

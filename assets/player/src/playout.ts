@@ -1,29 +1,22 @@
 import type { Chunk } from "./chunk";
-import { Jitter } from "./jitter";
 import { OPUS_RATE } from "./opus";
 import { Rate } from "./rate";
 import { Sinc } from "./sinc";
 import { Smooth } from "./smooth";
 import { FADE, FUTURE, HISTORY, Tape } from "./tape";
+import { DOWN, Target, UP, type Limits } from "./target";
 
 /** Tape samples in a millisecond. */
 const MS = OPUS_RATE / 1000;
 
 const CAPACITY = 2 ** 19; // samples, 10.9 s
 
-/** Changes of the target up to these are left to the playing speed. */
-const PAUSE = 20; // ms up
-const SKIP = 40; // ms down
-
-/** How fast the target moves when the playing speed follows it: 0.05 %, a cent, which nobody hears. */
-const SLEW = 0.5; // ms a second
-
 /**
  * A start never hits the target exactly. What it missed by less than OFF over its
  * first SETTLE is taken as the target, and goes away as slowly as any move of it.
  */
 const SETTLE = 600; // ms
-const OFF = 30; // ms
+const OFF = 40; // ms
 
 /** How long the buffer must have been too full before a part of it is skipped. */
 const FULL = 500; // ms
@@ -35,18 +28,8 @@ const STALE_WAIT = 200; // ms
 /** A device that asked for nothing for so long sleeps. */
 const IDLE = 250; // ms
 
-/** How long an unneeded rise of the target takes to go back to a third. */
-const CALM = 60; // s
-
-/** How a buffer is kept. All in milliseconds. */
-export interface Limits {
-  /** The least that is buffered over one message's sound. */
-  slack: number;
-  /** What is buffered over the measured jitter, for the device's own unevenness. */
-  device: number;
-  /** The most that the target may be. */
-  most: number;
-}
+/** On another connection the same sound comes again, from at most so long ago. */
+const AGAIN = 5000; // ms
 
 /** What turns a tape into samples at any speed: a Sinc. */
 export type Reader = Pick<Sinc, "read">;
@@ -93,26 +76,22 @@ export interface Figures {
  */
 export class Playout {
   private readonly tape = new Tape(CAPACITY);
-  private readonly jitter = new Jitter();
   private readonly rate = new Rate();
-  private readonly limits: Limits;
-  private readonly fixed: boolean;
   private readonly reader: Reader;
+  private readonly aim: Target;
   private readonly level = new Smooth(1, 15);
   /** Tape samples to one of the device's at speed 1. */
   private readonly nominal: number;
 
   private position = HISTORY;
   private state: "waiting" | "playing" | "ending" = "waiting";
-  /** Where the sound ends and the wait begins, while ending. */
+  /** While ending, where the sound ends; while waiting, where what was not played begins. */
   private stop = HISTORY;
   private live = true;
 
-  private aimed: number;
   /** Sound of one message, in ms. */
   private length = 20;
-  /** Rise of the target after underruns, on top of the measured jitter. */
-  private extra = 0;
+  /** It ran dry, and nothing has come since. */
   private starved = false;
   /** On the clock of chunk.arrived: the last chunk, the first since the device last asked, and since when the wait could end. */
   private arrived = 0;
@@ -134,9 +113,7 @@ export class Playout {
   constructor(config: Config) {
     const { rate, limits, start, fixed = false, reader = new Sinc(Math.min(1, rate / OPUS_RATE)) } = config;
     this.nominal = OPUS_RATE / rate;
-    this.limits = limits;
-    this.aimed = start;
-    this.fixed = fixed;
+    this.aim = new Target(limits, start, fixed);
     this.reader = reader;
   }
 
@@ -147,18 +124,19 @@ export class Playout {
 
   /** Tells that another connection, and maybe another publisher, is heard from now on; length: ms of sound in its messages. */
   rejoin(length: number): void {
-    this.jitter.rejoin();
     this.length = length;
-    if (!this.fixed) this.aimed = Math.max(this.aimed, length + this.limits.slack);
+    this.aim.rejoin(length);
   }
 
-  /** Takes a chunk that arrived at chunk.arrived; ahead: ms given to the device and not played yet. */
-  push(chunk: Chunk, ahead = 0): void {
+  /** Takes a chunk that arrived at its .arrived; ahead: ms given to the device and not played yet. */
+  push(fresh: Chunk, ahead = 0): void {
     const { tape } = this;
+    const chunk = fresh.gap ? this.unheard(fresh) : fresh;
+    if (!chunk) return;
     const samples = chunk.left.length;
     const length = samples / MS;
     if (tape.end - this.position + samples > tape.size - OPUS_RATE) this.drop();
-    if (chunk.gap && this.state === "playing") tape.fadeOut(Math.ceil(this.position) + FUTURE);
+    if (chunk.gap) tape.fadeOut(this.state === "playing" ? Math.ceil(this.position) + FUTURE : this.stop);
     const start = tape.end;
     tape.write(chunk.left, chunk.right);
     if (chunk.gap || this.state === "ending") tape.fadeIn(start);
@@ -167,14 +145,27 @@ export class Playout {
     if (Number.isNaN(this.untouched)) this.untouched = chunk.arrived;
     if (chunk.arrived - this.untouched > Math.max(IDLE, 2 * this.length)) this.idle();
     this.endAt = chunk.at + length * 1000;
-    this.jitter.add(this.endAt / 1000, chunk.arrived, length);
-    this.aim(length);
+    const before = this.aim.value;
+    const playing = this.state === "playing";
+    this.aim.update(this.endAt / 1000, chunk.arrived, length, this.starved && !chunk.gap, playing);
+    this.starved = false;
+    if (playing && this.aim.value > before + UP) this.pause(this.aim.value - Math.max(before, this.level.value));
     if (this.state === "playing") this.steer(this.fill() + ahead, length);
   }
 
   /** How much shall be buffered just after a message came, in ms. */
   get target(): number {
-    return this.aimed;
+    return this.aim.value;
+  }
+
+  /** Returns what a chunk has that has not come before, on another connection. */
+  private unheard(chunk: Chunk): Chunk | null {
+    const again = (this.endAt - chunk.at) / 1000;
+    if (this.endAt === 0 || again < -1 || again > AGAIN) return chunk;
+    const from = Math.max(0, Math.round(again * MS));
+    if (from >= chunk.left.length) return null;
+    const { left, right, arrived } = chunk;
+    return { left: left.subarray(from), right: right.subarray(from), at: this.endAt, arrived, gap: false };
   }
 
   /** Milliseconds of sound on the tape. */
@@ -193,14 +184,13 @@ export class Playout {
   ready(ahead = 0): boolean {
     this.untouched = NaN;
     if (this.state !== "waiting") return true;
-    if (this.fill() + ahead < this.aimed) return false;
+    if (this.fill() + ahead < this.target) return false;
     // After a stall the oldest comes first: wait for what is new, but not for ever.
     if (Number.isNaN(this.since)) this.since = this.arrived;
-    if (this.jitter.last > Math.max(STALE, this.aimed) && this.arrived - this.since < STALE_WAIT) return false;
-    this.position = Math.max(this.stop, Math.floor(this.tape.end - Math.max(0, this.aimed - ahead) * MS));
+    if (this.aim.late > Math.max(STALE, this.target) && this.arrived - this.since < STALE_WAIT) return false;
+    this.position = Math.max(this.stop, Math.floor(this.tape.end - Math.max(0, this.target - ahead) * MS));
     this.tape.fadeIn(this.position);
     this.state = "playing";
-    this.starved = false;
     this.level.reset();
     this.clearLeast();
     this.rate.rest();
@@ -249,9 +239,9 @@ export class Playout {
     this.peak = 0;
     return {
       playing: this.state === "playing",
-      target: this.aimed,
+      target: this.target,
       fill: this.level.empty ? this.fill() + ahead : this.level.value,
-      jitter: this.jitter.need(),
+      jitter: this.aim.need,
       speed: (this.rate.ratio - 1) * 1e6,
       drift: this.rate.drift * 1e6,
       underruns: this.underruns,
@@ -292,32 +282,6 @@ export class Playout {
     this.wait();
   }
 
-  /** Moves the target towards what the jitter asks for. */
-  private aim(length: number): void {
-    if (this.fixed) return;
-    const { slack, device, most } = this.limits;
-    const measured = Math.max(slack, this.jitter.need() + device);
-    if (this.starved && !this.jitter.outage) {
-      // Cover what just came too late, and in any case more than before.
-      const before = this.aimed - this.length;
-      this.extra = Math.max(this.extra, this.jitter.last + device - measured, before + 10 - measured);
-    }
-    this.extra = Math.max(0, this.extra * Math.exp(-length / 1000 / CALM));
-    const wanted = Math.min(most, this.length + measured + this.extra);
-
-    if (this.state === "waiting") {
-      if (this.starved || this.jitter.count > 50) this.aimed = Math.max(this.aimed, wanted);
-    } else if (wanted > this.aimed + PAUSE) {
-      this.pause(wanted - Math.max(this.aimed, this.level.value));
-      this.aimed = wanted;
-    } else if (wanted < this.aimed - SKIP && this.jitter.settled()) {
-      this.aimed = wanted; // steer skips what is too much then
-    } else if (wanted > this.aimed || this.jitter.settled()) {
-      const reach = (SLEW * length) / 1000;
-      this.aimed += Math.max(-reach, Math.min(reach, wanted - this.aimed));
-    }
-  }
-
   /** Sets the speed by the fill just after a message came, and skips what is lastingly too much. */
   private steer(fill: number, length: number): void {
     if (this.settling > 0) {
@@ -325,12 +289,12 @@ export class Playout {
       return;
     }
     this.level.add(fill, length / 1000);
-    this.rate.update((this.level.value - this.aimed) / 1000, length / 1000);
+    this.rate.update((this.level.value - this.target) / 1000, length / 1000);
 
     this.least[0] = Math.min(this.least[0]!, fill);
     const least = Math.min(this.least[0]!, this.least[1]!);
-    if (this.least[1]! < Infinity && least - this.aimed > SKIP) {
-      this.skip(least - this.aimed);
+    if (this.least[1]! < Infinity && least - this.target > DOWN) {
+      this.skip(least - this.target);
     } else if (this.arrived - this.leastSince >= FULL / 2) {
       this.least[1] = this.least[0]!;
       this.least[0] = Infinity;
@@ -346,7 +310,7 @@ export class Playout {
     const mean = (this.settled * SETTLE) / (SETTLE - this.settling);
     this.level.reset();
     this.level.add(mean, 0);
-    if (!this.fixed && Math.abs(mean - this.aimed) < OFF) this.aimed = mean;
+    if (Math.abs(mean - this.target) < OFF) this.aim.adopt(mean);
   }
 
   private clearLeast(): void {
@@ -361,7 +325,9 @@ export class Playout {
     if (samples < FADE) return;
     this.tape.cut(at, samples);
     this.position += samples;
-    this.level.shift(-samples / MS);
+    // The level may not have followed yet: go on from what was measured.
+    this.level.reset();
+    this.level.add(this.target + ms - samples / MS, 0);
     this.clearLeast();
     this.skips++;
   }

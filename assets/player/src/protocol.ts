@@ -77,10 +77,7 @@ export function refusal(code: number, reason: string): Refusal | null {
 
 /** Words for a link that the server refuses at /api/session. */
 export function linkRefusal(error: string, message: string): Refusal {
-  const expired = table.codes.find((entry) => entry.name === error);
-  return {
-    error,
-    title: expired?.title ?? "This link does not work",
-    say: message || "Ask for a new one.",
-  };
+  const known = table.codes.find((entry) => entry.name === error);
+  if (known) return { error, title: known.title, say: known.say };
+  return { error, title: "This link does not work", say: message || "Ask for a new one." };
 }

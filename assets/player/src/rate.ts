@@ -1,6 +1,9 @@
 /** Farthest that the playing speed may leave 1: 0.5 %, some 9 cents. */
 const LIMIT = 0.005;
 
+/** As fast as it goes to play up what is too much: 2.6 cents. */
+const GENTLE = 0.0015;
+
 /** Farthest that two clocks are believed to differ for long. */
 const DRIFT = 0.001;
 
@@ -19,10 +22,11 @@ export class Rate {
 
   /** excess: how much more than the target is buffered, in seconds; dt: seconds since the last call. */
   update(excess: number, dt: number): number {
-    const wanted = P * excess + this.drift;
-    // While the speed is at its limit the integral would only wind up.
-    if (Math.abs(wanted) < LIMIT) this.drift = clamp(this.drift + I * excess * dt, DRIFT);
-    this.ratio = 1 + clamp(wanted, LIMIT);
+    const push = P * excess;
+    // Far off, it is a move to make and no drift: the integral would only wind up.
+    if (Math.abs(push) < GENTLE) this.drift = clamp(this.drift + I * excess * dt, DRIFT);
+    // Too little is urgent, too much is not.
+    this.ratio = 1 + clamp(Math.min(push, GENTLE) + this.drift, LIMIT);
     return this.ratio;
   }
 

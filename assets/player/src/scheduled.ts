@@ -1,6 +1,6 @@
 import type { ToSink } from "./messages";
 import { Playout, type Figures } from "./playout";
-import { feed, type Setup } from "./sink";
+import { feed, report, type Setup } from "./sink";
 import { FADE } from "./tape";
 
 /** How far ahead of now the first buffer is put. */
@@ -43,7 +43,9 @@ export class Scheduled {
     port.onmessage = ({ data }: MessageEvent<ToSink>) => this.take(data);
   }
 
+  /** Returns the figures, and tells the worker its part of them. */
   figures(): Figures {
+    report(this.playout, this.port);
     return this.playout.figures(this.ahead());
   }
 
@@ -55,6 +57,7 @@ export class Scheduled {
   private take(message: ToSink): void {
     // Blocked main threads delay more than the network: count from here.
     if (message.type === "chunk") message.chunk.arrived = performance.now();
+    this.check();
     feed(this.playout, message, this.ahead());
     this.schedule();
   }
@@ -64,6 +67,12 @@ export class Scheduled {
     return Math.max(0, (this.until / this.context.sampleRate - this.context.currentTime) * 1000);
   }
 
+  /** Notes that all that was scheduled has been played. Before anything else, since what comes may change whose fault that is. */
+  private check(): void {
+    const { currentTime, sampleRate } = this.context;
+    if (this.until < (currentTime + LATE) * sampleRate) this.playout.ranDry();
+  }
+
   private schedule(): void {
     const { context, playout } = this;
     const rate = context.sampleRate;
@@ -71,7 +80,6 @@ export class Scheduled {
     if (now === this.now) return; // Not running (yet).
     this.now = now;
     if (this.until < (now + LATE) * rate) {
-      playout.ranDry();
       if (!playout.ready(LEAD * 1000)) return;
       this.until = Math.ceil((now + LEAD) * rate);
     } else {

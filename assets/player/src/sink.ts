@@ -1,5 +1,6 @@
-import type { ToSink } from "./messages";
-import type { Limits, Playout } from "./playout";
+import type { SinkToWorker, ToSink } from "./messages";
+import type { Playout } from "./playout";
+import type { Limits } from "./target";
 
 /** How the jitter buffer is kept in front of a sink. */
 export interface Setup {
@@ -29,4 +30,9 @@ export function feed(playout: Playout, message: ToSink, ahead = 0): void {
     case "rejoin":
       playout.rejoin(message.length);
   }
+}
+
+/** Tells the worker how much sound to ask for when it connects again. */
+export function report(playout: Playout, worker: MessagePort): void {
+  worker.postMessage({ type: "target", target: playout.target } satisfies SinkToWorker);
 }

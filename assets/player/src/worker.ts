@@ -1,7 +1,7 @@
 import { Assembler } from "./assembler";
 import { Connection, type Socket, type Status } from "./connection";
 import { openDecoder } from "./decoder";
-import type { FromWorker, ToSink, ToWorker } from "./messages";
+import type { FromWorker, SinkToWorker, ToSink, ToWorker } from "./messages";
 import { MessageError, parseMessage } from "./packet";
 import { askSession } from "./session";
 
@@ -26,6 +26,7 @@ class Listening {
   private readonly connection: Connection;
   private readonly report: ReturnType<typeof setInterval>;
   private joined = false;
+  private buffer: number;
 
   constructor(
     private readonly opening: Opening,
@@ -37,7 +38,16 @@ class Listening {
       status: (status) => this.status(status),
       binary: (message) => this.binary(message),
       random: Math.random,
+      now: Date.now,
+      after(ms, call) {
+        const timer = setTimeout(call, ms);
+        return () => clearTimeout(timer);
+      },
     });
+    this.buffer = opening.buffer;
+    opening.port.onmessage = ({ data }: MessageEvent<SinkToWorker>) => {
+      this.buffer = data.target;
+    };
     this.connection.start();
     this.report = setInterval(() => tell({ type: "losses", losses: assembler.losses }), 1000);
   }
@@ -53,10 +63,10 @@ class Listening {
   }
 
   private socket(): Socket {
-    const { base, token, page, buffer } = this.opening;
+    const { base, token, page } = this.opening;
     const url = new URL(`${base}/listen`, scope.location.href);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-    url.search = new URLSearchParams({ page, buffer: String(Math.round(buffer)) }).toString();
+    url.search = new URLSearchParams({ page, buffer: String(Math.ceil(this.buffer)) }).toString();
     const socket = new WebSocket(url, ["earshot.v1", `earshot.bearer.${token}`]);
     socket.binaryType = "arraybuffer";
     return socket as Socket;

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mock, test } from "node:test";
+import { test } from "node:test";
 import { Connection, backOff, type Socket, type Status } from "../src/connection";
 import type { Answer } from "../src/session";
 
@@ -19,8 +19,35 @@ class Wire implements Socket {
   }
 }
 
-/** A connection on wires that the test holds, in mocked time. */
+/** Time that moves when it is told to. */
+class Clock {
+  now = 1000;
+  private alarms: { at: number; call: () => void }[] = [];
+
+  after = (ms: number, call: () => void): (() => void) => {
+    const alarm = { at: this.now + ms, call };
+    this.alarms.push(alarm);
+    return () => {
+      this.alarms = this.alarms.filter((other) => other !== alarm);
+    };
+  };
+
+  tick(ms: number): void {
+    const end = this.now + ms;
+    for (;;) {
+      const next = this.alarms.filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0];
+      if (!next) break;
+      this.alarms = this.alarms.filter((other) => other !== next);
+      this.now = next.at;
+      next.call();
+    }
+    this.now = end;
+  }
+}
+
+/** A connection on wires and a clock that the test holds. */
 function rig(answer: Answer = { kind: "unreachable" }) {
+  const clock = new Clock();
   const wires: Wire[] = [];
   const seen: Status[] = [];
   const messages: ArrayBuffer[] = [];
@@ -38,22 +65,12 @@ function rig(answer: Answer = { kind: "unreachable" }) {
     status: (status) => seen.push(status),
     binary: (message) => messages.push(message),
     random: () => 1,
+    now: () => clock.now,
+    after: clock.after,
   });
   connection.start();
   const phase = () => seen[seen.length - 1]!.phase;
-  return { connection, wires, seen, messages, asked, phase };
-}
-
-/** Runs a test in mocked time. */
-function timed(name: string, body: (clock: typeof mock.timers) => Promise<void> | void): void {
-  test(name, async () => {
-    mock.timers.enable({ apis: ["setTimeout", "Date"] });
-    try {
-      await body(mock.timers);
-    } finally {
-      mock.timers.reset();
-    }
-  });
+  return { connection, clock, wires, seen, messages, asked, phase };
 }
 
 /** Lets the promises that were kept run. */
@@ -69,7 +86,7 @@ test("the waits double, are spread and stay under ten seconds", () => {
   assert.equal(backOff(20, 0), 5000);
 });
 
-timed("a welcome opens, state messages change it", () => {
+test("a welcome opens, state messages change it", () => {
   const { wires, seen, messages } = rig();
   wires[0]!.welcome();
   wires[0]!.onmessage?.({ data: '{"type":"state","state":"paused"}' });
@@ -83,8 +100,8 @@ timed("a welcome opens, state messages change it", () => {
   assert.equal(messages.length, 1);
 });
 
-timed("a restart is come back from, with back-off", (clock) => {
-  const { wires, phase } = rig();
+test("a restart is come back from, with back-off", () => {
+  const { clock, wires, phase } = rig();
   wires[0]!.welcome();
   wires[0]!.onclose?.({ code: 1012, reason: "back soon" });
   assert.equal(phase(), "waiting");
@@ -101,8 +118,8 @@ timed("a restart is come back from, with back-off", (clock) => {
 });
 
 for (const [code, error] of [[4400, "expired"], [4403, "replaced"], [4999, "code-4999"]] as const) {
-  timed(`close code ${code} is the end`, (clock) => {
-    const { wires, seen } = rig();
+  test(`close code ${code} is the end`, () => {
+    const { clock, wires, seen } = rig();
     wires[0]!.welcome();
     wires[0]!.onclose?.({ code, reason: "because" });
     const last = seen[seen.length - 1]!;
@@ -114,7 +131,7 @@ for (const [code, error] of [[4400, "expired"], [4403, "replaced"], [4999, "code
   });
 }
 
-timed("a handshake that fails is asked about: a refusal is the end", async () => {
+test("a handshake that fails is asked about: a refusal is the end", async () => {
   const refusal = { error: "expired", title: "This link has expired", say: "Ask for a new one." };
   const { wires, seen, asked } = rig({ kind: "refused", refusal });
   wires[0]!.onclose?.({ code: 1006, reason: "" });
@@ -123,8 +140,8 @@ timed("a handshake that fails is asked about: a refusal is the end", async () =>
   assert.deepEqual(seen[seen.length - 1], { phase: "ended", refusal });
 });
 
-timed("a handshake that fails is asked about: no answer means later", async (clock) => {
-  const { wires, phase } = rig();
+test("a handshake that fails is asked about: no answer means later", async () => {
+  const { clock, wires, phase } = rig();
   wires[0]!.onclose?.({ code: 1006, reason: "" });
   await turn();
   assert.equal(phase(), "waiting");
@@ -132,8 +149,8 @@ timed("a handshake that fails is asked about: no answer means later", async (clo
   assert.equal(wires.length, 2);
 });
 
-timed("a handshake that hangs is given up", async (clock) => {
-  const { wires } = rig();
+test("a handshake that hangs is given up", async () => {
+  const { clock, wires } = rig();
   clock.tick(10_000);
   await turn();
   assert(wires[0]!.closed);
@@ -141,8 +158,8 @@ timed("a handshake that hangs is given up", async (clock) => {
   assert.equal(wires.length, 2);
 });
 
-timed("online again: at once", async (clock) => {
-  const { connection, wires } = rig();
+test("online again: at once", async () => {
+  const { clock, connection, wires } = rig();
   for (let i = 0; i < 6; i++) {
     wires[i]!.onclose?.({ code: 1006, reason: "" });
     await turn();
@@ -155,8 +172,8 @@ timed("online again: at once", async (clock) => {
   assert.equal(wires.length, before + 1);
 });
 
-timed("a live stream that goes quiet is opened anew, a paused one is left alone", (clock) => {
-  const { wires, phase } = rig();
+test("a live stream that goes quiet is opened anew, a paused one is left alone", () => {
+  const { clock, wires, phase } = rig();
   wires[0]!.welcome("paused");
   clock.tick(60_000);
   assert.equal(wires.length, 1);
@@ -173,8 +190,8 @@ timed("a live stream that goes quiet is opened anew, a paused one is left alone"
   assert.equal(wires.length, 2);
 });
 
-timed("stopped is stopped", async (clock) => {
-  const { connection, wires, seen } = rig();
+test("stopped is stopped", async () => {
+  const { clock, connection, wires, seen } = rig();
   const before = seen.length;
   connection.stop();
   connection.hurry();

@@ -40,7 +40,7 @@ test("answers about a session", () => {
   });
   assert.deepEqual(readAnswer(401, '{"error":"expired","message":"This link has expired. Ask for a new one."}'), {
     kind: "refused",
-    refusal: { error: "expired", title: "This link has expired", say: "Ask for a new one." },
+    refusal: { error: "expired", title: "This link has expired", say: "Ask for a new one to go on listening." },
   });
   const other = readAnswer(403, '{"error":"audience","message":"It is for another server."}');
   assert.deepEqual(other, {

@@ -87,7 +87,8 @@ function silence(samples: number): Pick<Chunk, "left" | "right"> {
   return { left, right: left };
 }
 
-function tone(from: number, samples: number): Pick<Chunk, "left" | "right"> {
+/** Samples of the tone, from its sample `from` on. */
+export function tone(from: number, samples: number): Pick<Chunk, "left" | "right"> {
   const left = new Float32Array(samples);
   for (let i = 0; i < samples; i++) left[i] = 0.5 * Math.sin((2 * Math.PI * TONE * (from + i)) / RATE);
   return { left, right: left.slice() };
@@ -119,7 +120,7 @@ export class Ear {
   static readonly TONE_STEP = ((2 * Math.PI * TONE) / RATE) * 0.5;
 
   heard = (samples: Float32Array, time: number): void => {
-    if (time - this.heardTo > 0.01) this.last = 0; // The device slept.
+    if (time - this.heardTo > 0.05) this.last = 0; // The device slept.
     this.heardTo = time;
     samples.forEach((x, i) => {
       const step = Math.abs(x - this.last);

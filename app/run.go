@@ -179,7 +179,11 @@ func (a *app) greet() {
 	if where.reach == computer {
 		fmt.Fprintln(a.console.out, "This computer has no network, or --listen keeps to it.")
 	}
-	fmt.Fprintln(a.console.out, "For a share link: earshot link")
+	command := os.Args[0]
+	if dir := string(a.data); dir != defaultData() {
+		command += " --data " + dir
+	}
+	fmt.Fprintf(a.console.out, "For a share link: %s link\n", command)
 	if !assets.Built() {
 		fmt.Fprintln(a.console.out, "The player is not built: run ./build/run once.")
 	}

@@ -7,11 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
-
-// patience is how long anything here may take before the test fails.
-const patience = 15 * time.Second
 
 // process is a child process and its end.
 type process struct {
@@ -62,19 +58,5 @@ func need(t testing.TB, programs ...string) {
 	if missing != nil {
 		t.Fatalf("this test needs %s: apt-get install %s",
 			strings.Join(missing, ", "), strings.Join(packages, " "))
-	}
-}
-
-// Poll asks ok every 20 ms until it is true; when it isn't within some seconds
-// the test fails with what.
-func Poll(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		if ok() {
-			return
-		}
-		if time.Now().After(end) {
-			t.Fatalf("waited %v: %s", patience, what)
-		}
 	}
 }

@@ -14,18 +14,20 @@ import (
 // nobody wants a test tone in the middle of a song.
 type Auto struct {
 	config Config
+	seen   bool // a sound server, in this Run or one before
 }
 
 // NewAuto returns an Auto.
-func NewAuto(c Config) *Auto { return &Auto{c} }
+func NewAuto(c Config) *Auto { return &Auto{config: c} }
 
 // Run captures into ring until ctx ends. It returns as [Loopback.Run] does.
 func (a *Auto) Run(ctx context.Context, ring *audio.Ring) error {
-	if !available(ctx) {
+	if !a.seen && !available(ctx) {
 		if err := a.tone(ctx, ring); err != nil || ctx.Err() != nil {
 			return err
 		}
 	}
+	a.seen = true
 	return NewLoopback(a.config).Run(ctx, ring)
 }
 

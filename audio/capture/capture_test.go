@@ -166,10 +166,11 @@ func TestStamps(t *testing.T) {
 	}{
 		{100 * ms, 100 * ms, 100 * ms},
 		{113 * ms, 110 * ms, 111 * ms},    // 3 ms late
-		{120 * ms, 120 * ms, 120 * ms},    // never later than now
-		{170 * ms, 130 * ms, 131 * ms},    // a stall of 40 ms,
-		{170 * ms, 140 * ms, 142 * ms},    // and what it held up
-		{170 * ms, 150 * ms, 153 * ms},    //
+		{116 * ms, 119 * ms, 120 * ms},    // 4 ms early
+		{170 * ms, 129 * ms, 131 * ms},    // a stall of 40 ms,
+		{170 * ms, 139 * ms, 142 * ms},    // and what it held up
+		{170 * ms, 149 * ms, 153 * ms},    //
+		{130 * ms, 130 * ms, 130 * ms},    // far too early
 		{1170 * ms, 1170 * ms, 1170 * ms}, // a pause
 	}
 	for i, step := range steps {

@@ -34,10 +34,10 @@ type Loopback struct {
 // NewLoopback returns a Loopback.
 func NewLoopback(c Config) *Loopback { return &Loopback{c} }
 
-// Run captures into ring until ctx ends, and never returns an error. It returns
-// at once, but only after up to 30 s when the sound server hangs just then,
-// since there is no way to close a device earlier: wait for it where nobody
-// waits for you.
+// Run captures into ring until ctx ends, and never returns an error. After that
+// it takes some milliseconds to return, but up to 30 s when the sound server
+// hangs just then, since there is no way to close a device earlier: wait for it
+// where no person waits for you.
 func (l *Loopback) Run(ctx context.Context, ring *audio.Ring) error {
 	c := &capturing{
 		reporter: reporter{Config: l.config},
@@ -79,6 +79,8 @@ type capturing struct {
 	failed output    // what reopen is about
 	look   time.Time // when to ask the server again
 
+	undecided time.Time // since when the server doesn't know the default output
+
 	pending string        // trouble that is not reported yet
 	sounded time.Duration // when samples last came, before the open device; by the clock
 
@@ -109,7 +111,7 @@ func (c *capturing) step(ctx context.Context) time.Duration {
 		}
 	}
 	c.look = time.Now().Add(lookEvery)
-	switch err := c.follow(); {
+	switch err := c.follow(ctx); {
 	case err == nil:
 		return c.next()
 	case ctx.Err() != nil, errors.Is(err, errNoServer):
@@ -177,15 +179,29 @@ func (c *capturing) tell() time.Duration {
 }
 
 // follow sees that the monitor of the default output is what is open.
-func (c *capturing) follow() error {
+func (c *capturing) follow(ctx context.Context) error {
 	out, err := c.server.output()
-	if errors.Is(err, errUndecided) && c.device != nil {
+	switch {
+	case !errors.Is(err, errUndecided):
+		c.undecided = time.Time{}
+	case c.undecided.IsZero():
+		c.undecided = time.Now()
+	case time.Since(c.undecided) > answer:
+		// When outputs came and went quickly, PipeWire may never tell a
+		// connection of the new default; a new connection knows it.
+		c.Log.Debug("connecting to the sound server again", "because", err)
+		c.undecided = time.Time{}
+		c.server.close()
+		return errNoServer
+	}
+	if errors.Is(err, errUndecided) {
+		c.look = time.Now().Add(answer)
+		if c.device == nil {
+			return errNoOutput
+		}
 		out, err = c.output, nil // stay while it lasts
 	}
 	if err != nil {
-		if errors.Is(err, errUndecided) {
-			err = errNoOutput
-		}
 		return err
 	}
 	if c.device != nil {
@@ -213,7 +229,7 @@ func (c *capturing) follow() error {
 		c.complain("no sound comes from " + out.title)
 		return nil
 	case c.device == nil:
-		if err := c.open(out); err != nil {
+		if err := c.open(ctx, out); err != nil {
 			c.fail(out)
 			return err
 		}
@@ -250,8 +266,17 @@ func (c *capturing) check(out output) (fault string, err error) {
 
 // open opens the monitor of out and lets it run once the sound server has
 // confirmed that it is what was opened.
-func (c *capturing) open(out output) error {
-	c.server.takeFresh()
+func (c *capturing) open(ctx context.Context, out output) error {
+	if out.same(c.failed) {
+		// Each open that fails leaks a file in miniaudio: first see whether the
+		// server takes a connection at all.
+		probe, err := dial(ctx)
+		if err != nil {
+			return err
+		}
+		probe.close()
+	}
+	c.server.fresh.take()
 	stream := fmt.Sprintf("what the speakers play (%08x)", rand.Uint32())
 	f := &feed{clock: c.Clock, ring: c.ring}
 	d, err := open(opening{
@@ -264,7 +289,7 @@ func (c *capturing) open(out output) error {
 		log:     c.Log,
 	})
 	switch {
-	case errors.Is(err, malgo.ErrNoBackend):
+	case errors.Is(err, malgo.ErrNoBackend) && !hasLibrary():
 		return errors.New("the library libpulse is missing (package libpulse0 or pulseaudio-libs)")
 	case err != nil:
 		return fmt.Errorf("cannot capture from %s: %w", out.title, err)

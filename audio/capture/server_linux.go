@@ -4,20 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 	"time"
-
-	"github.com/jfreymuth/pulse/proto"
 )
-
-// answer is how long the sound server may take to answer.
-const answer = time.Second
 
 // What may be wrong with a sound server.
 var (
@@ -29,19 +24,37 @@ var (
 	errNoStream  = errors.New("the recording has ended")
 )
 
-// server is a connection to the sound server, beside the one that captures: it
-// tells which output is the default one and what happens to it. It speaks
-// PulseAudio's protocol, as pipewire-pulse does. One goroutine uses it.
+// server is what the sound server tells, over a connection beside the one that
+// captures: which output is the default one and what happens to it. One goroutine
+// uses it.
 type server struct {
+	*connection
 	address address
-	client  proto.Client
-	conn    net.Conn
-	release func() bool   // ends what closes conn with the context
+	release func() bool   // ends what closes the connection with the context
 	changed chan struct{} // capacity 1: outputs or recordings have changed
-	closed  chan struct{} // closed when the connection has ended
 
-	mu    sync.Mutex
-	fresh []uint32 // recordings that began since they were last taken; guarded by mu
+	fresh recordings
+}
+
+// recordings are indexes of recordings that began.
+type recordings struct {
+	mu   sync.Mutex
+	list []uint32
+}
+
+func (r *recordings) add(index uint32) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.list = append(r.list, index)
+}
+
+// take returns those that were added since the last take.
+func (r *recordings) take() []uint32 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := r.list
+	r.list = nil
+	return list
 }
 
 // dial connects to the sound server. The error wraps errNoServer where none
@@ -74,16 +87,9 @@ func dialAddress(ctx context.Context, a address) (*server, error) {
 	default:
 		return nil, fmt.Errorf("connect to the sound server: %w", err)
 	}
-	s := &server{
-		address: a,
-		conn:    conn,
-		release: context.AfterFunc(ctx, func() { conn.Close() }),
-		changed: make(chan struct{}, 1),
-		closed:  make(chan struct{}),
-	}
-	s.client.Callback = s.event
-	s.client.SetTimeout(answer)
-	s.client.Open(wire{conn})
+	s := &server{address: a, changed: make(chan struct{}, 1)}
+	s.connection = newConnection(conn, s.event)
+	s.release = context.AfterFunc(ctx, func() { conn.Close() })
 	if err := s.greet(); err != nil {
 		s.close()
 		if errors.Is(err, errNoServer) { // there is one, since it has closed the connection
@@ -96,67 +102,27 @@ func dialAddress(ctx context.Context, a address) (*server, error) {
 
 // greet logs in and asks to be told of changes.
 func (s *server) greet() error {
-	var auth proto.AuthReply
-	err := s.request(&proto.Auth{Version: s.client.Version(), Cookie: cookie()}, &auth)
+	if _, err := s.request(commandAuth, message(nil).number(protocolVersion).bytes(cookie())); err != nil {
+		return err
+	}
+	_, err := s.request(commandSetClientName, message(nil).properties(
+		"application.name", "Earshot", "application.process.id", strconv.Itoa(os.Getpid())))
 	if err != nil {
 		return err
 	}
-	s.client.SetVersion(auth.Version)
-	err = s.request(&proto.SetClientName{Props: proto.PropList{
-		"application.name":       proto.PropListString("Earshot"),
-		"application.process.id": proto.PropListString(fmt.Sprint(os.Getpid())),
-	}}, &proto.SetClientNameReply{})
-	if err != nil {
-		return err
-	}
-	return s.request(&proto.Subscribe{
-		Mask: proto.SubscriptionMaskServer | proto.SubscriptionMaskSink |
-			proto.SubscriptionMaskSource | proto.SubscriptionMaskSourceInput,
-	}, nil)
-}
-
-// request asks the server. The error is errNoAnswer, errNoServer or the
-// server's refusal.
-func (s *server) request(args proto.RequestArgs, reply proto.Reply) error {
-	err := s.client.Request(args, reply)
-	var refusal proto.Error
-	switch {
-	case err == nil:
-		return nil
-	case errors.Is(err, context.DeadlineExceeded):
-		return errNoAnswer
-	case errors.As(err, &refusal):
-		return fmt.Errorf("the sound server refuses: %w", err)
-	default: // the connection has ended
-		return errNoServer
-	}
+	_, err = s.request(commandSubscribe, message(nil).number(maskServer|maskSinks|maskSources|maskRecordings))
+	return err
 }
 
 // event is called by the connection's reader.
-func (s *server) event(message any) {
-	switch m := message.(type) {
-	case *proto.ConnectionClosed:
-		close(s.closed)
-	case *proto.SubscribeEvent:
-		if m.Event.GetFacility() == proto.EventSinkSourceOutput && m.Event.GetType() == proto.EventNew {
-			s.mu.Lock()
-			s.fresh = append(s.fresh, m.Index)
-			s.mu.Unlock()
-		}
-		select {
-		case s.changed <- struct{}{}:
-		default:
-		}
+func (s *server) event(kind, index uint32) {
+	if kind == newRecording {
+		s.fresh.add(index)
 	}
-}
-
-// takeFresh returns the recordings that began since it was last called.
-func (s *server) takeFresh() []uint32 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	fresh := s.fresh
-	s.fresh = nil
-	return fresh
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
 }
 
 // output is an output (a "sink") of the sound server and its monitor: the
@@ -180,64 +146,63 @@ func (o output) same(p output) bool {
 // none, errUndecided when the server itself doesn't know yet, or one of
 // request's.
 func (s *server) output() (output, error) {
-	var info proto.GetServerInfoReply
-	if err := s.request(&proto.GetServerInfo{}, &info); err != nil {
+	info, err := s.request(commandServerInfo, nil)
+	if err != nil {
 		return output{}, err
 	}
-	switch info.DefaultSinkName {
+	name := info.text(5)
+	switch name {
 	case "":
 		return output{}, errNoOutput
 	case "@DEFAULT_SINK@":
 		return output{}, errUndecided
 	}
-	var sink proto.GetSinkInfoReply
-	err := s.request(&proto.GetSinkInfo{SinkIndex: proto.Undefined, SinkName: info.DefaultSinkName}, &sink)
+	sink, err := s.request(commandSinkInfo, message(nil).number(none).text(name))
 	if err != nil {
-		return output{}, noEntity(err, errNoOutput)
+		return output{}, missing(err, errNoOutput)
 	}
-	var monitor proto.GetSourceInfoReply
-	err = s.request(&proto.GetSourceInfo{SourceIndex: proto.Undefined, SourceName: sink.MonitorSourceName}, &monitor)
+	out := output{
+		index:        sink.number(0),
+		name:         sink.text(1),
+		title:        sink.text(2),
+		monitorIndex: sink.number(8),
+		monitor:      sink.text(9),
+	}
+	source, err := s.request(commandSourceInfo, message(nil).number(none).text(out.monitor))
 	if err != nil {
-		return output{}, noEntity(err, errNoOutput)
+		return output{}, missing(err, errNoOutput)
 	}
 	// The source is opened by its name: be sure that it is this output's.
-	if sink.MonitorSourceName == "" || monitor.SourceName != sink.MonitorSourceName || monitor.MonitorSourceIndex != sink.SinkIndex {
-		return output{}, fmt.Errorf("the output %s has no monitor", sink.Device)
+	if out.index == none || out.monitor == "" || source.number(0) != out.monitorIndex ||
+		source.text(1) != out.monitor || source.number(8) != out.index {
+		return output{}, fmt.Errorf("the output %s has no monitor", out.title)
 	}
-	const suspended = 2
-	return output{
-		index:        sink.SinkIndex,
-		name:         sink.SinkName,
-		title:        sink.Device,
-		monitor:      monitor.SourceName,
-		monitorIndex: monitor.SourceIndex,
-		suspended:    monitor.State == suspended,
-	}, nil
+	out.suspended = source.number(16) == 2
+	return out, nil
 }
 
 // recording returns which source a recording records from. The error is
 // errNoStream when there is no recording of this index and name, or one of
 // request's.
 func (s *server) recording(index uint32, name string) (source uint32, err error) {
-	var info proto.GetSourceOutputInfoReply
-	err = s.request(&proto.GetSourceOutputInfo{SourceOutpuIndex: index}, &info)
+	info, err := s.request(commandRecordingInfo, message(nil).number(index))
 	if err != nil {
-		return 0, noEntity(err, errNoStream)
+		return 0, missing(err, errNoStream)
 	}
-	if info.MediaName != name {
+	if info.text(1) != name {
 		return 0, errNoStream
 	}
-	return info.SourceIndex, nil
+	return info.number(4), nil
 }
 
 // find returns the index of the recording of that name, which began after the
-// last takeFresh.
+// last fresh.take.
 func (s *server) find(name string) (index uint32, err error) {
 	deadline := time.NewTimer(answer)
 	defer deadline.Stop()
 	var candidates []uint32
 	for {
-		candidates = append(candidates, s.takeFresh()...)
+		candidates = append(candidates, s.fresh.take()...)
 		for _, index := range candidates {
 			_, err := s.recording(index, name)
 			if err == nil || !errors.Is(err, errNoStream) {
@@ -257,57 +222,7 @@ func (s *server) find(name string) (index uint32, err error) {
 // close ends the connection and waits for its reader.
 func (s *server) close() {
 	s.release()
-	s.conn.Close()
-	<-s.closed
-}
-
-// noEntity returns none when err says that something does not exist, else err.
-func noEntity(err, none error) error {
-	if errors.Is(err, proto.ErrNoSuchEntity) {
-		return none
-	}
-	return err
-}
-
-// cookie returns the secret that the sound server shares with this user's
-// programs. Where there is none the server knows us by our user ID.
-func cookie() []byte {
-	none := make([]byte, 256)
-	path := os.Getenv("PULSE_COOKIE")
-	if path == "" {
-		dir, err := os.UserConfigDir()
-		if err != nil {
-			return none
-		}
-		path = filepath.Join(dir, "pulse", "cookie")
-	}
-	if c, err := os.ReadFile(path); err == nil && len(c) == len(none) {
-		return c
-	}
-	return none
-}
-
-// wire is the connection as the client reads and writes it.
-type wire struct{ net.Conn }
-
-// Read turns every error into io.EOF, the only one after which the client tells
-// that the connection has ended.
-func (w wire) Read(p []byte) (int, error) {
-	n, err := w.Conn.Read(p)
-	if err != nil {
-		err = io.EOF
-	}
-	return n, err
-}
-
-// Write closes the connection on an error, which the client would overlook.
-func (w wire) Write(p []byte) (int, error) {
-	w.SetWriteDeadline(time.Now().Add(answer))
-	n, err := w.Conn.Write(p)
-	if err != nil {
-		w.Close()
-	}
-	return n, err
+	s.connection.close()
 }
 
 // available tells whether there is a sound server, be it one that hangs.
@@ -318,4 +233,30 @@ func available(ctx context.Context) bool {
 	}
 	s.close()
 	return true
+}
+
+// missing returns what when err says that something does not exist, else err.
+func missing(err, what error) error {
+	if errors.Is(err, noEntity) {
+		return what
+	}
+	return err
+}
+
+// cookie returns the secret that the sound server shares with this user's
+// programs. Where there is none the server knows us by our user ID.
+func cookie() []byte {
+	zeros := make([]byte, 256)
+	path := os.Getenv("PULSE_COOKIE")
+	if path == "" {
+		dir, err := os.UserConfigDir()
+		if err != nil {
+			return zeros
+		}
+		path = filepath.Join(dir, "pulse", "cookie")
+	}
+	if c, err := os.ReadFile(path); err == nil && len(c) == len(zeros) {
+		return c
+	}
+	return zeros
 }

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// DefaultTone is the frequency of the test tone in Hz.
+	// DefaultTone is the usual pitch of a test tone in Hz, concert A (ISO 16).
 	DefaultTone = 440
 	// toneLevel is its amplitude: loud enough to be heard, and not painful.
 	toneLevel = 0.25
@@ -22,11 +22,8 @@ type Tone struct {
 	name   string
 }
 
-// NewTone returns a Tone of hz, or of DefaultTone when hz is 0.
+// NewTone returns a Tone of hz.
 func NewTone(c Config, hz float64) *Tone {
-	if hz == 0 {
-		hz = DefaultTone
-	}
 	return &Tone{config: c, hz: hz, name: fmt.Sprintf("test tone of %v Hz", hz)}
 }
 

@@ -66,12 +66,8 @@ func simulate(t *testing.T, d, away time.Duration, source func(Config) audio.Sou
 }
 
 func TestToneKeepsTime(t *testing.T) {
-	for _, hz := range []float64{0, 997} {
-		pcm := simulate(t, 20*time.Second, 0, func(c Config) audio.Source { return NewTone(c, hz) })
-		want := hz
-		if hz == 0 {
-			want = DefaultTone
-		}
+	for _, want := range []float64{DefaultTone, 997} {
+		pcm := simulate(t, 20*time.Second, 0, func(c Config) audio.Source { return NewTone(c, want) })
 		if n := len(pcm) / audio.Channels; n != 20*audio.SampleRate {
 			t.Errorf("%d samples in 20 s", n)
 		}
@@ -85,7 +81,7 @@ func TestToneKeepsTime(t *testing.T) {
 // TestToneAfterSleep: what was not played while the computer slept is not played
 // at once when it wakes.
 func TestToneAfterSleep(t *testing.T) {
-	pcm := simulate(t, 4*time.Second, time.Hour, func(c Config) audio.Source { return NewTone(c, 0) })
+	pcm := simulate(t, 4*time.Second, time.Hour, func(c Config) audio.Source { return NewTone(c, DefaultTone) })
 	if d := audio.Duration(len(pcm) / audio.Channels); d < 3900*time.Millisecond || d > 4400*time.Millisecond {
 		t.Errorf("%v of sound in 4 s", d)
 	}

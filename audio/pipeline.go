@@ -48,7 +48,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 func (p *Pipeline) encode(ctx context.Context, ring *Ring, done chan error) error {
 	pcm := make([]float32, Samples(p.Frame)*Channels)
 	data := make([]byte, MaxPacketSize)
-	var stamp stamper
+	var last time.Duration // stamp; they never run backwards
 	var dropped uint64
 	for {
 		select {
@@ -64,7 +64,7 @@ func (p *Pipeline) encode(ctx context.Context, ring *Ring, done chan error) erro
 			if !ok {
 				break
 			}
-			at = stamp.next(at, p.Frame)
+			last = max(last, at)
 			if n := ring.Dropped(); n != dropped {
 				p.Log.Warn("this computer is too busy: captured sound was lost", "lost", Duration(int(n-dropped)))
 				dropped = n
@@ -76,33 +76,8 @@ func (p *Pipeline) encode(ctx context.Context, ring *Ring, done chan error) erro
 			if err != nil {
 				return fmt.Errorf("encode: %w", err)
 			}
-			p.Publish(Packet{Seq: p.seq, At: at, Data: append([]byte(nil), data[:n]...)})
+			p.Publish(Packet{Seq: p.seq, At: last, Data: append([]byte(nil), data[:n]...)})
 			p.seq++
 		}
 	}
-}
-
-// stamper smooths the capture times of consecutive frames. A device's callbacks
-// come some milliseconds early or late while its samples are evenly spaced.
-type stamper struct {
-	last    time.Duration
-	started bool
-}
-
-const (
-	stampGap       = 100 * time.Millisecond // more than this off is a gap in the sound
-	stampSmoothing = 64                     // frames; follows a clock 300 ppm off to 0.4 ms
-)
-
-// next returns the stamp of a frame that was captured at the given time and
-// lasts d.
-func (s *stamper) next(at, d time.Duration) time.Duration {
-	off := at - (s.last + d)
-	if !s.started || off > stampGap || off < -stampGap {
-		s.started = true
-		s.last = max(at, s.last, 0)
-		return s.last
-	}
-	s.last += d + off/stampSmoothing
-	return s.last
 }

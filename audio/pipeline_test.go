@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"math"
 	"sync"
 	"testing"
 	"time"
@@ -193,30 +192,5 @@ func TestPipelineErrors(t *testing.T) {
 	})
 	if err := p.Run(t.Context()); !errors.Is(err, broken) {
 		t.Errorf("encoder fails: %v", err)
-	}
-}
-
-func TestStamper(t *testing.T) {
-	const frame = 20 * time.Millisecond
-	var s stamper
-	last := s.next(time.Second, frame)
-	// A clock that is 300 ppm fast, and callbacks up to 8 ms late.
-	for i := 1; i < 5000; i++ {
-		exact := time.Second + time.Duration(float64(i)*float64(frame)*(1+300e-6))
-		late := time.Duration(4+4*math.Sin(float64(i*i))) * time.Millisecond
-		at := s.next(exact+late, frame)
-		if step := at - last; (step - frame).Abs() > 200*time.Microsecond {
-			t.Fatalf("frame %d is stamped %v after the one before", i, step)
-		}
-		if i > 500 && (at-exact-4*time.Millisecond).Abs() > 3*time.Millisecond {
-			t.Fatalf("frame %d is stamped %v off", i, at-exact)
-		}
-		last = at
-	}
-	if at := s.next(last+time.Second, frame); at != last+time.Second {
-		t.Errorf("after a gap: %v, want %v", at, last+time.Second)
-	}
-	if at := s.next(0, frame); at < last+time.Second {
-		t.Errorf("stamps run backwards: %v", at)
 	}
 }

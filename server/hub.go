@@ -17,6 +17,7 @@ import (
 type Hub struct {
 	title   string
 	format  Format
+	clock   audio.Clock
 	changed func()
 
 	live  *lane
@@ -39,6 +40,7 @@ type hubState struct {
 type HubConfig struct {
 	Title  string // what the page calls the stream
 	Format Format
+	Clock  audio.Clock // that packets are stamped with
 	// Changed is called after somebody came or went, from any goroutine, and
 	// must return at once. May be nil.
 	Changed func()
@@ -46,7 +48,7 @@ type HubConfig struct {
 
 // NewHub returns a Hub that is paused and has no listeners.
 func NewHub(c HubConfig) (*Hub, error) {
-	h := &Hub{title: c.Title, format: c.Format, changed: c.Changed, live: newLane()}
+	h := &Hub{title: c.Title, format: c.Format, clock: c.Clock, changed: c.Changed, live: newLane()}
 	if h.changed == nil {
 		h.changed = func() {}
 	}
@@ -91,9 +93,10 @@ type Listener struct {
 	ID      uint64    `json:"id"`   // of this connection
 	Name    string    `json:"name"` // as the link says, else by browser and system
 	Since   time.Time `json:"since"`
-	Address string    `json:"address"` // without the port
-	Sent    uint64    `json:"sent"`    // messages of sound
-	Lost    uint64    `json:"lost"`    // messages that came too late for a slow connection
+	Address string    `json:"address"`         // without the port
+	Sent    uint64    `json:"sent"`            // messages of sound
+	Lost    uint64    `json:"lost"`            // messages that came too late for a slow connection
+	Stats   *Stats    `json:"stats,omitempty"` // what its player last told
 }
 
 // Listeners returns who listens now, oldest first.
@@ -146,5 +149,7 @@ func (h *Hub) close() {
 	h.closed = true
 	for _, l := range h.listeners {
 		l.end(closeRestart)
+		// One that takes nothing any more may not hold up the end.
+		_ = l.conn.NetConn().SetWriteDeadline(time.Now().Add(closeTimeout))
 	}
 }

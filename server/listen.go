@@ -77,6 +77,7 @@ func (s *Server) listen(w http.ResponseWriter, r *http.Request) {
 		page:    page,
 		expires: claims.Expires,
 		wake:    make(chan struct{}, 1),
+		pings:   make(chan float64, 1),
 		ending:  make(chan int, 1),
 		info:    Listener{Name: displayName(claims.Name, r.UserAgent()), Since: time.Now(), Address: address},
 	}

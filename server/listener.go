@@ -2,10 +2,13 @@ package server
 
 import (
 	"context"
+	"encoding/json"
 	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"earshot/server/line"
 )
 
 const (
@@ -34,11 +37,14 @@ type listener struct {
 	cursor  cursor // the writer's
 
 	wake   chan struct{} // capacity 1: the state may have changed
+	pings  chan float64  // capacity 1: a ping to answer
 	ending chan int      // capacity 1: the close code to end with
 
 	info Listener // set before it joins, but for the counters
 	sent atomic.Uint64
 	lost atomic.Uint64
+
+	stats atomic.Pointer[Stats] // nil before the first
 }
 
 // nudge makes the writer look at the hub's state.
@@ -59,7 +65,7 @@ func (l *listener) end(code int) {
 
 func (l *listener) snapshot() Listener {
 	info := l.info
-	info.Sent, info.Lost = l.sent.Load(), l.lost.Load()
+	info.Sent, info.Lost, info.Stats = l.sent.Load(), l.lost.Load(), l.stats.Load()
 	return info
 }
 
@@ -97,9 +103,29 @@ func (l *listener) read() {
 		return
 	}
 	for {
-		if _, _, err := l.conn.NextReader(); err != nil {
+		_, text, err := l.conn.ReadMessage()
+		if err != nil {
 			return
 		}
+		l.take(text)
+	}
+}
+
+// take takes a message of the listener's, or ignores it.
+func (l *listener) take(text []byte) {
+	var r report
+	if json.Unmarshal(text, &r) != nil {
+		return
+	}
+	switch {
+	case r.Type == "ping" && r.T != nil:
+		select {
+		case l.pings <- *r.T:
+		default: // more than it is answered
+		}
+	case r.Type == "stats":
+		r.Profile = line.Clean(r.Profile, 20)
+		l.stats.Store(&r.Stats)
 	}
 }
 
@@ -112,7 +138,7 @@ func (l *listener) write(gone context.Context) int {
 	defer expiry.Stop()
 
 	state := l.hub.state.Load()
-	if err := l.sendWelcome(state.state); err != nil {
+	if l.sendJSON(l.welcome(state.state)) != nil {
 		return 0
 	}
 	var slowSince time.Time // since when it loses sound
@@ -136,6 +162,11 @@ func (l *listener) write(gone context.Context) int {
 			}
 			continue
 		case <-l.wake:
+			continue
+		case t := <-l.pings:
+			if l.sendJSON(pong{Type: "pong", T: t, At: l.hub.clock().Microseconds()}) != nil {
+				return 0
+			}
 			continue
 		case <-l.cursor.wait():
 		}
@@ -162,15 +193,8 @@ func (l *listener) write(gone context.Context) int {
 	}
 }
 
-func (l *listener) send(m *websocket.PreparedMessage) error {
-	if err := l.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return err
-	}
-	return l.conn.WritePreparedMessage(m)
-}
-
-func (l *listener) sendWelcome(s State) error {
-	m, err := prepare(welcome{
+func (l *listener) welcome(s State) welcome {
+	return welcome{
 		Type:    "welcome",
 		Name:    l.info.Name,
 		Title:   l.hub.title,
@@ -178,7 +202,19 @@ func (l *listener) sendWelcome(s State) error {
 		Frame:   l.hub.format.Frame.Milliseconds(),
 		Bitrate: l.hub.format.Bitrate,
 		Expires: l.expires.Unix(),
-	})
+	}
+}
+
+func (l *listener) send(m *websocket.PreparedMessage) error {
+	if err := l.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return err
+	}
+	return l.conn.WritePreparedMessage(m)
+}
+
+// sendJSON sends a message for this listener alone.
+func (l *listener) sendJSON(v any) error {
+	m, err := prepare(v)
 	if err != nil {
 		return err
 	}

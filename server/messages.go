@@ -17,8 +17,8 @@ import (
 //
 // Binary messages carry sound, in the form of package audio. Text messages are
 // JSON objects with a member "type"; the first one is a [welcome], a
-// [stateMessage] follows each change of state. Both sides ignore types and
-// members that they don't know.
+// [stateMessage] follows each change of state, a [pong] each ping. A listener
+// may send a [report]. Both sides ignore types and members that they don't know.
 //
 // A close code says whether to come back: below 4400 with back-off, from there
 // on never.
@@ -77,6 +77,35 @@ type welcome struct {
 type stateMessage struct {
 	Type  string `json:"type"` // "state"
 	State State  `json:"state"`
+}
+
+// report is what a listener sends: a ping, to learn how its clock and the
+// packets' stamps go together, or how it plays.
+type report struct {
+	Type  string   `json:"type"` // "ping" or "stats"
+	T     *float64 `json:"t"`    // of a ping
+	Stats          // of stats
+}
+
+// Stats are how a listener plays, as its player tells: figures of a stranger.
+// Times are in ms; what the player doesn't know is absent.
+type Stats struct {
+	Profile   string   `json:"profile,omitempty"` // "live", "balanced" or "radio"
+	Latency   *float64 `json:"latency,omitempty"` // from capture to ear
+	Target    *float64 `json:"target,omitempty"`  // what its buffer is kept at
+	Jitter    *float64 `json:"jitter,omitempty"`  // of arrival
+	Drift     *float64 `json:"drift,omitempty"`   // of the clocks, in ppm
+	Underruns uint64   `json:"underruns"`         // times that it ran dry
+	Skips     uint64   `json:"skips"`             // times that it skipped to be at live
+	Late      uint64   `json:"late"`              // packets that came too late
+	Lost      uint64   `json:"lost"`              // packets that never came
+}
+
+// pong answers a ping.
+type pong struct {
+	Type string  `json:"type"` // "pong"
+	T    float64 `json:"t"`    // the ping's
+	At   int64   `json:"at"`   // µs on the clock of the packets' stamps
 }
 
 // session is the answer to /api/session.

@@ -2,15 +2,17 @@ package server
 
 import (
 	"io/fs"
+	"mime"
 	"net/http"
+	"path"
 	"strings"
 )
 
 // contentPolicy allows the player's own files and its WASM decoder, and no
 // other host (Content Security Policy Level 3).
 const contentPolicy = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; " +
-	"img-src 'self' data:; connect-src 'self'; worker-src 'self'; media-src 'self' blob:; " +
-	"manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+	"img-src 'self' data:; connect-src 'self'; worker-src 'self'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // secure sets the headers that every answer has.
 func secure(next http.Handler) http.Handler {
@@ -24,19 +26,45 @@ func secure(next http.Handler) http.Handler {
 }
 
 // playerHandler serves index.html, which is asked for anew each time, and
-// static/, where a file's name changes with its content.
+// static/, where a file's name changes with its content. A file that has a
+// compressed form beside it goes out in that to whoever takes it.
 func playerHandler(player fs.FS) http.Handler {
-	files := http.FileServerFS(player)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case r.URL.Path == "/":
-			w.Header().Set("Cache-Control", "no-cache")
-		case strings.HasSuffix(r.URL.Path, "/"):
-			http.NotFound(w, r) // no listing of folders
-			return
-		default:
-			w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+		name := strings.TrimPrefix(r.URL.Path, "/")
+		cache := "public, max-age=31536000, immutable"
+		if name == "" {
+			name, cache = "index.html", "no-cache"
 		}
-		files.ServeHTTP(w, r)
+		info, err := fs.Stat(player, name)
+		if err != nil || info.IsDir() {
+			http.NotFound(w, r)
+			return
+		}
+		h := w.Header()
+		h.Set("Cache-Control", cache)
+		h.Set("Vary", "Accept-Encoding")
+		h.Set("Content-Type", mime.TypeByExtension(path.Ext(name)))
+		for _, form := range []struct{ coding, ending string }{{"br", ".br"}, {"gzip", ".gz"}} {
+			if _, err := fs.Stat(player, name+form.ending); err == nil && accepts(r, form.coding) {
+				h.Set("Content-Encoding", form.coding)
+				name += form.ending
+				break
+			}
+		}
+		http.ServeFileFS(w, r, player, name)
 	})
+}
+
+// accepts tells whether the client takes a content coding (RFC 9110 section
+// 12.5.3).
+func accepts(r *http.Request, coding string) bool {
+	for entry := range strings.SplitSeq(strings.Join(r.Header.Values("Accept-Encoding"), ","), ",") {
+		name, weight, _ := strings.Cut(entry, ";")
+		if strings.EqualFold(strings.TrimSpace(name), coding) {
+			_, q, _ := strings.Cut(weight, "=")
+			q = strings.TrimSpace(q)
+			return strings.Trim(q, "0.") != "" || q == ""
+		}
+	}
+	return false
 }

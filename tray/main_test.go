@@ -24,8 +24,6 @@ func TestMain(m *testing.M) {
 	switch os.Getenv(asProgram) {
 	case "run":
 		program()
-	case "available":
-		fmt.Println(errors.Is(Available(), ErrNoSession))
 	default:
 		goleak.VerifyTestMain(m)
 	}

@@ -42,16 +42,6 @@ func SessionBus(ctx context.Context) (*dbus.Conn, error) {
 	return conn, nil
 }
 
-// Available returns nil where Run can show a tray, or would as soon as the
-// desktop has one; else an ErrNoSession.
-func Available() error {
-	conn, err := SessionBus(context.Background())
-	if err != nil {
-		return err
-	}
-	return conn.Close()
-}
-
 // Run shows the tray until ctx ends (nil) or the session does
 // (ErrSessionEnded). Without a session it returns ErrNoSession at once; on a
 // desktop without a tray it waits for one and says so. It must be called from

@@ -251,7 +251,7 @@ func TestTrayStartsNoBus(t *testing.T) {
 			cmd.Env = append(cmd.Env, v)
 		}
 	}
-	cmd.Env = append(cmd.Env, asProgram+"=available", "PATH="+dir+":"+os.Getenv("PATH"))
+	cmd.Env = append(cmd.Env, asProgram+"=run", "PATH="+dir+":"+os.Getenv("PATH"))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

@@ -3,6 +3,8 @@ package tray
 import (
 	"fmt"
 	"time"
+
+	"earshot/server/line"
 )
 
 // most is how many listeners the menu names before it only counts them.
@@ -45,12 +47,12 @@ type view struct {
 
 // newView is what s looks like at now.
 func newView(s State, now time.Time) view {
-	line := statusLine(s)
+	status := statusLine(s)
 	v := view{
 		icon:      iconFor(s),
-		tooltip:   tooltip("Earshot · " + line),
-		status:    item{label: label(line), off: true},
-		output:    item{label: label("Sharing " + clean(s.Output, 60)), off: true, hidden: s.Mode != Live || s.Output == ""},
+		tooltip:   tooltip("Earshot · " + status),
+		status:    item{label: label(status), off: true},
+		output:    item{label: label("Sharing " + line.Clean(s.Output, 60)), off: true, hidden: s.Mode != Live || s.Output == ""},
 		toggle:    item{label: label("Stop")},
 		action:    Stop,
 		copyLink:  item{label: label("Copy share link")},
@@ -72,7 +74,7 @@ func newView(s State, now time.Time) view {
 	}
 	v.listeners.label = label(fmt.Sprintf("Listeners (%d)", len(s.Listeners)))
 	for i, l := range s.Listeners[:min(len(s.Listeners), most)] {
-		name := clean(l.Name, 40)
+		name := line.Clean(l.Name, 40)
 		if name == "" {
 			name = "Guest"
 		}
@@ -100,7 +102,7 @@ func iconFor(s State) icon {
 func statusLine(s State) string {
 	switch {
 	case s.Trouble != "":
-		return sentence(clean(s.Trouble, 90))
+		return sentence(line.Clean(s.Trouble, 90))
 	case s.Mode == Stopped:
 		return "Stopped"
 	case s.Mode == Trouble:

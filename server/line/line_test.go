@@ -1,4 +1,4 @@
-package tray
+package line
 
 import (
 	"strings"
@@ -22,7 +22,7 @@ func TestClean(t *testing.T) {
 		{"too long", strings.Repeat("é", 21), strings.Repeat("é", 19) + "…"},
 	}
 	for _, tt := range tests {
-		if got := clean(tt.in, 20); got != tt.want {
+		if got := Clean(tt.in, 20); got != tt.want {
 			t.Errorf("%s: %q becomes %q, want %q", tt.name, tt.in, got, tt.want)
 		}
 	}
@@ -32,11 +32,11 @@ func FuzzClean(f *testing.F) {
 	f.Add("Ann")
 	f.Add("\u202e\x00\n_&\xff👩\u200d💻")
 	f.Fuzz(func(t *testing.T, s string) {
-		got := clean(s, 20)
+		got := Clean(s, 20)
 		if !utf8.ValidString(got) || utf8.RuneCountInString(got) > 20 || strings.ContainsAny(got, "\x00\n\r\t\u202e\u2066\u2028") {
 			t.Errorf("%q becomes %q", s, got)
 		}
-		if again := clean(got, 20); again != got {
+		if again := Clean(got, 20); again != got {
 			t.Errorf("%q becomes %q, and that %q", s, got, again)
 		}
 	})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,17 +22,20 @@ type autostart struct {
 	argv []string // what a login starts
 }
 
-// newAutostart makes an autostart of this program with args. It changes
-// nothing yet.
-func newAutostart(args []string) (*autostart, error) {
+// newAutostart makes an autostart of this program with a data folder; each
+// folder's is an entry of its own. It changes nothing yet.
+func newAutostart(data string) (*autostart, error) {
 	program, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}
-	return &autostart{
-		path: filepath.Join(xdg.ConfigHome, "autostart", "earshot.desktop"),
-		argv: append([]string{program}, args...),
-	}, nil
+	name, argv := "earshot.desktop", []string{program}
+	if data != defaultData() {
+		sum := sha256.Sum256([]byte(data))
+		name = fmt.Sprintf("earshot-%x.desktop", sum[:4])
+		argv = append(argv, "--data", data)
+	}
+	return &autostart{path: filepath.Join(xdg.ConfigHome, "autostart", name), argv: argv}, nil
 }
 
 // enabled tells whether the next login starts Earshot. An entry for a program

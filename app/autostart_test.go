@@ -87,16 +87,28 @@ func TestAutostart(t *testing.T) {
 }
 
 func TestAutostartIsOfThisProgram(t *testing.T) {
-	a, err := newAutostart([]string{"--data", "/data"})
-	if err != nil {
-		t.Fatal(err)
-	}
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(a.argv, []string{self, "--data", "/data"}) || !strings.HasSuffix(a.path, "/autostart/earshot.desktop") {
-		t.Errorf("would start %q from %s", a.argv, a.path)
+	paths := map[string]bool{}
+	for data, argv := range map[string][]string{
+		defaultData(): {self},
+		"/data":       {self, "--data", "/data"},
+		"/other":      {self, "--data", "/other"},
+	} {
+		a, err := newAutostart(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(a.argv, argv) || filepath.Base(filepath.Dir(a.path)) != "autostart" ||
+			(filepath.Base(a.path) == "earshot.desktop") != (data == defaultData()) {
+			t.Errorf("for %s would start %q from %s", data, a.argv, a.path)
+		}
+		paths[a.path] = true
+	}
+	if len(paths) != 3 {
+		t.Errorf("three data folders have the entries %v", paths)
 	}
 }
 

@@ -18,10 +18,10 @@ type browser struct {
 	ctx context.Context
 }
 
-// openBrowser starts Chromium with env. The name lan.test leads to this
+// openBrowser starts Chromium with env and more options. The name lan.test leads to this
 // computer; a page from there is no secure context, as one from
 // http://192.168.… is none.
-func openBrowser(t testing.TB, env []string) *browser {
+func openBrowser(t testing.TB, env []string, more ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
 	if err != nil {
@@ -36,7 +36,7 @@ func openBrowser(t testing.TB, env []string) *browser {
 		chromedp.Env(append(env, "PULSE_SINK="+browserSink)...),
 		chromedp.UserDataDir(t.TempDir()),
 	)
-	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
+	ctx, cancel := chromedp.NewExecAllocator(t.Context(), append(options, more...)...)
 	t.Cleanup(cancel)
 	ctx, closeTab := chromedp.NewContext(ctx)
 	t.Cleanup(closeTab)
@@ -89,4 +89,24 @@ func (b *browser) waitState(want string) {
 func (b *browser) click(selector string) {
 	b.t.Helper()
 	do(b, chromedp.Click(selector))
+}
+
+// settle waits until the player has learnt how much it must hold back on this
+// machine: each lesson is a gap, and it counts them.
+func (b *browser) settle() {
+	b.t.Helper()
+	const lessons = "(d => [d.underruns, d.pauses, d.skips].join())(document.documentElement.dataset)"
+	var last string
+	var since time.Time
+	for end := time.Now().Add(3 * deadline); ; time.Sleep(100 * time.Millisecond) {
+		if now := do(b, chromedp.Evaluate[string](lessons)); now != last {
+			last, since = now, time.Now()
+		}
+		if time.Since(since) > 5*time.Second {
+			return
+		}
+		if time.Now().After(end) {
+			b.t.Fatalf("the player does not settle: underruns, pauses, skips are %s", last)
+		}
+	}
 }

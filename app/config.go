@@ -41,7 +41,7 @@ func resolve(parser *kong.Kong) (kong.Resolver, error) {
 	}
 	for name, f := range flags {
 		key := "EARSHOT_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
-		if text, set := os.LookupEnv(key); set {
+		if text := os.Getenv(key); text != "" {
 			if err := check(f, text); err != nil {
 				return nil, fmt.Errorf("environment: %s: %w", key, err)
 			}
@@ -66,7 +66,7 @@ func readConfig(path string, flags map[string]*kong.Flag) (map[string]string, er
 		return values, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read config file: %w", err)
+		return nil, fmt.Errorf("read config file: %w: make it a file that you may read, or remove it", err)
 	}
 	file := map[string]any{}
 	if err := toml.Unmarshal(text, &file); err != nil {

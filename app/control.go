@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -113,9 +114,8 @@ func call(path, method, what string, v any) error {
 		return err
 	}
 	resp, err := client.Do(req)
-	var dial *net.OpError
-	if errors.As(err, &dial) && dial.Op == "dial" {
-		return fmt.Errorf("%w (there is no control socket at %s): start it with earshot, or name its folder with --data", errNotRunning, path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("%w (nobody answers at %s): start it with earshot, or name its folder with --data", errNotRunning, path)
 	}
 	if err != nil {
 		return fmt.Errorf("call the running earshot: %w", err)

@@ -30,12 +30,8 @@ type desktop struct {
 func (a *app) showTray(ctx context.Context) bool {
 	d := &desktop{app: a, states: make(chan tray.State, 1), actions: make(chan tray.Action, 8)}
 	defer d.notifier.close()
-	var args []string
-	if dir := string(a.data); dir != defaultData() {
-		args = []string{"--data", dir}
-	}
 	var err error
-	if d.autostart, err = newAutostart(args); err != nil {
+	if d.autostart, err = newAutostart(string(a.data)); err != nil {
 		a.log.Warn("no start on login", "err", err)
 	}
 	a.changed() // the first state

@@ -58,7 +58,6 @@ func (e *engine) start() {
 	e.set(func() {
 		if !e.on {
 			e.on, e.since, e.failed = true, time.Now(), ""
-			e.sound = capture.Status{}
 		}
 	})
 }
@@ -118,11 +117,17 @@ func (e *engine) status() engineStatus {
 	return engineStatus{on: true, since: e.since, output: e.sound.Output, trouble: e.sound.Trouble}
 }
 
+// closeLimit is how long a device may take to close before a start that waits
+// for it is trouble to tell of.
+const closeLimit = 500 * time.Millisecond
+
 // run captures while the engine is on, until ctx ends.
 func (e *engine) run(ctx context.Context) {
 	var (
-		stop context.CancelFunc // nil while nothing runs
-		done = make(chan error, 1)
+		stop    context.CancelFunc // nil while nothing runs
+		stopped bool               // stop was called, and done has not come yet
+		done    = make(chan error, 1)
+		late    <-chan time.Time // a start waits for done since closeLimit
 	)
 	for {
 		select {
@@ -134,11 +139,19 @@ func (e *engine) run(ctx context.Context) {
 			return
 		case err := <-done:
 			stop()
-			stop = nil
+			stop, stopped, late = nil, false, nil
+			e.set(func() {
+				e.sound = capture.Status{}
+				if err != nil {
+					e.on, e.failed = false, fmt.Sprintf("Stopped: %v", err)
+				}
+			})
 			if err != nil {
 				e.log.Error("the stream has stopped", "err", err)
-				e.set(func() { e.on, e.failed = false, fmt.Sprintf("Stopped: %v", err) })
 			}
+		case <-late:
+			late = nil
+			e.report(capture.Status{Trouble: "the sound server does not answer"})
 		case <-e.wake:
 		}
 		switch on := e.status().on; {
@@ -146,8 +159,11 @@ func (e *engine) run(ctx context.Context) {
 			var running context.Context
 			running, stop = context.WithCancel(ctx)
 			go func() { done <- e.pipeline.Run(running) }()
+		case on && stopped && late == nil && e.status().trouble == "":
+			late = time.After(closeLimit)
 		case !on && stop != nil:
-			stop() // done follows; a start in between waits for it
+			stop() // done follows
+			stopped, late = true, nil
 		}
 	}
 }

@@ -15,8 +15,8 @@ type reach string
 
 const (
 	anywhere reach = "anywhere"
-	network  reach = "this network"
-	computer reach = "this computer"
+	network  reach = "on this network"
+	computer reach = "on this computer"
 )
 
 // place is where listeners find the server.

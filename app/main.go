@@ -66,19 +66,25 @@ func run(args []string, out, errs io.Writer) int {
 	if err != nil {
 		return fail(exitFailure, err)
 	}
-	resolver, err := resolve(parser)
-	if err != nil {
-		return fail(exitUsage, err)
-	}
-	if err := kong.Resolvers(resolver).Apply(parser); err != nil {
-		return fail(exitFailure, err)
+	resolver, settingErr := resolve(parser)
+	if settingErr == nil {
+		if err := kong.Resolvers(resolver).Apply(parser); err != nil {
+			return fail(exitFailure, err)
+		}
 	}
 	ctx, err := parser.Parse(args)
 	switch {
 	case exited >= 0: // after --help
 		return exited
+	case settingErr != nil:
+		return fail(exitUsage, settingErr)
 	case err != nil:
 		return fail(exitUsage, err)
+	}
+	for _, path := range ctx.Path {
+		if path.Flag != nil && !path.Resolved && (path.Flag.Name == "listen" || path.Flag.Name == "public-url") {
+			c.Link.here = true
+		}
 	}
 	if err := c.Settings.complete(); err != nil {
 		return fail(exitFailure, err)
@@ -114,6 +120,8 @@ type linkCommand struct {
 	Name  string   `placeholder:"NAME" help:"Who the link is for; the list of listeners shows it."`
 	For   validity `default:"24h" placeholder:"TIME" help:"How long it is good: 30m, 24h, 7d … (${default})."`
 	Token bool     `help:"Print the bare token, for programs."`
+
+	here bool // the command line says where the server is
 }
 
 func (l *linkCommand) Run(s *settings, c *console) error {
@@ -133,18 +141,20 @@ func (l *linkCommand) Run(s *settings, c *console) error {
 		_, err = fmt.Fprintln(c.out, tok)
 		return err
 	}
-	// A running app knows best where it is: its settings may differ from ours.
-	var running status
-	where := place{}
-	switch err := call(data.control(), "GET", "status", &running); {
-	case err == nil:
-		where = place{running.URL, running.Reach}
-	case errors.Is(err, errNotRunning):
-		if where, err = findPlace(string(s.Listen), s.PublicURL.url); err != nil {
-			return err
-		}
-	default:
+	where, err := findPlace(string(s.Listen), s.PublicURL.url)
+	if err != nil {
 		return err
+	}
+	if !l.here {
+		// A running app knows better where it is: its settings may differ.
+		var running status
+		err := call(data.control(), "GET", "status", &running)
+		switch {
+		case err == nil:
+			where = place{running.URL, running.Reach}
+		case !errors.Is(err, errNotRunning):
+			fmt.Fprintf(c.err, "earshot: %v; the link has the address of the settings\n", err)
+		}
 	}
 	if where.reach == computer {
 		fmt.Fprintln(c.err, "earshot: this link works on this computer only: it has no network, or --listen keeps to it")
@@ -188,7 +198,7 @@ func (o *statusCommand) Run(s *settings, c *console) error {
 		fmt.Fprintf(w, "Sound\t%s\n", st.Output)
 	}
 	fmt.Fprintf(w, "Title\t%s\n", st.Title)
-	fmt.Fprintf(w, "Links\t%s (work on %s)\n", st.URL, st.Reach)
+	fmt.Fprintf(w, "Links\t%s (work %s)\n", st.URL, st.Reach)
 	return w.Flush()
 }
 

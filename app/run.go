@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -22,12 +23,9 @@ import (
 	"earshot/server/token"
 )
 
-// stopTimeout bounds how long the app waits for its parts at the end; a frozen
-// sound server can hold up the closing of a device.
+// stopTimeout bounds how long the app waits at the end for its sound device,
+// whose closing a frozen sound server can hold up.
 const stopTimeout = 5 * time.Second
-
-// testTone is the pitch of --source tone in hertz, concert A (ISO 16).
-const testTone = 440
 
 type runCommand struct {
 	Headless bool `help:"Run without a tray."`
@@ -48,7 +46,7 @@ type app struct {
 }
 
 func (r *runCommand) Run(s *settings, c *console) error {
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer cancel()
 
 	data, err := openData(s.Data)
@@ -105,16 +103,16 @@ func (r *runCommand) Run(s *settings, c *console) error {
 	}
 	part(func() error { return srv.Run(ctx, ln) })
 	part(func() error { return serveControl(ctx, control, a) })
-	part(func() error { a.engine.run(ctx); return nil })
+	sound := make(chan struct{})
+	go func() { a.engine.run(ctx); close(sound) }()
 
 	if r.Headless || !a.showTray(ctx) {
 		<-ctx.Done()
 	}
 	cancel()
-	stopped := make(chan struct{})
-	go func() { parts.Wait(); close(stopped) }()
+	parts.Wait()
 	select {
-	case <-stopped:
+	case <-sound:
 	case <-time.After(stopTimeout):
 		a.log.Warn("the sound device does not close: leaving it")
 	}
@@ -129,10 +127,12 @@ func (r *runCommand) Run(s *settings, c *console) error {
 // newEngine makes the hub and the engine that publishes to it.
 func (a *app) newEngine() error {
 	s := a.settings
+	clock := audio.NewClock()
 	var err error
 	a.hub, err = server.NewHub(server.HubConfig{
 		Title:   s.Title,
 		Format:  server.Format{Frame: time.Duration(s.Frame), Bitrate: int(s.Bitrate)},
+		Clock:   clock,
 		Changed: a.changed,
 	})
 	if err != nil {
@@ -144,14 +144,14 @@ func (a *app) newEngine() error {
 	}
 	p := &audio.Pipeline{Encoder: encoder, Frame: time.Duration(s.Frame)}
 	a.engine = newEngine(a.hub, p, a.changed, a.log)
-	from := capture.Config{Clock: audio.NewClock(), Log: a.log, Report: a.engine.report}
+	from := capture.Config{Clock: clock, Log: a.log, Report: a.engine.report}
 	switch s.Source.kind {
 	case "auto":
 		p.Source = capture.NewAuto(from)
 	case "loopback":
 		p.Source = capture.NewLoopback(from)
 	case "tone":
-		p.Source = capture.NewTone(from, testTone)
+		p.Source = capture.NewTone(from, capture.DefaultTone)
 	case "file":
 		if p.Source, err = capture.NewFile(from, s.Source.path); err != nil {
 			return &usageError{err}
@@ -175,13 +175,13 @@ func (a *app) greet() {
 		a.log.Error("no address for links", "err", err)
 		return
 	}
-	fmt.Fprintf(a.console.out, "Earshot listens on %s (links work on %s).\n", where.base, where.reach)
+	fmt.Fprintf(a.console.out, "Earshot listens on %s (links work %s).\n", where.base, where.reach)
 	if where.reach == computer {
 		fmt.Fprintln(a.console.out, "This computer has no network, or --listen keeps to it.")
 	}
 	command := os.Args[0]
 	if dir := string(a.data); dir != defaultData() {
-		command += " --data " + dir
+		command += " --data '" + strings.ReplaceAll(dir, "'", `'\''`) + "'"
 	}
 	fmt.Fprintf(a.console.out, "For a share link: %s link\n", command)
 	if !assets.Built() {
@@ -253,7 +253,7 @@ func alreadyRunning(s *settings, c *console, data dataFolder) error {
 	}
 	var st status
 	if err := call(data.control(), method, what, &st); err != nil {
-		return fmt.Errorf("another earshot holds %s but does not answer: %w", data.lock(), err)
+		return fmt.Errorf("another earshot is just starting, ending, or hangs; it holds %s. Try again, or end it: %v", data.lock(), err)
 	}
 	_, err := fmt.Fprintf(c.out, "Earshot is already running (process %d). %s\n", st.PID, st.line())
 	return err

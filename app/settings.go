@@ -90,6 +90,10 @@ func (p *publicURL) UnmarshalText(text []byte) error {
 		return fmt.Errorf("%q is no address for links: use http(s)://HOST or http(s)://HOST:PORT, such as https://radio.example.org", text)
 	}
 	u.Path = ""
+	// Browsers leave the scheme's own port out of an Origin.
+	if u.Scheme == "http" && u.Port() == "80" || u.Scheme == "https" && u.Port() == "443" {
+		u.Host = strings.TrimSuffix(u.Host, ":"+u.Port())
+	}
 	p.url = u
 	return nil
 }

@@ -56,7 +56,8 @@ install_missing() {
   missing=()
 }
 
-library() { ldconfig -p | grep -q "$1"; }
+# ldconfig is where a plain user's PATH may not lead.
+library() { PATH=$PATH:/usr/sbin:/sbin ldconfig -p | grep -q "$1"; }
 
 need_to_build() {
   need 'have go' golang-go golang go
@@ -113,7 +114,11 @@ use_go() {
 
 # build_player bundles the web player; npm install runs when the lock changed.
 build_player() {
+  local node
+  node=$(node -p 'process.versions.node.split(".")[0]')
+  [ "$node" -ge 18 ] || die "Node.js $node is too old to build the player: install 18 or later from https://nodejs.org, then run this again."
   (
+    set -e
     cd assets/player
     if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then
       say "Installing what the player is built with"

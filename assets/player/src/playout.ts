@@ -109,6 +109,8 @@ export class Playout {
   private pauses = 0;
   private peak = 0;
   private endAt = 0;
+  /** On a new connection, until what it sends has not come on the former one. */
+  private again = false;
 
   constructor(config: Config) {
     const { rate, limits, start, fixed = false, reader = new Sinc(Math.min(1, rate / OPUS_RATE)) } = config;
@@ -125,13 +127,14 @@ export class Playout {
   /** Tells that another connection, and maybe another publisher, is heard from now on; length: ms of sound in its messages. */
   rejoin(length: number): void {
     this.length = length;
+    this.again = true;
     this.aim.rejoin(length);
   }
 
   /** Takes a chunk that arrived at its .arrived; ahead: ms given to the device and not played yet. */
   push(fresh: Chunk, ahead = 0): void {
     const { tape } = this;
-    const chunk = fresh.gap ? this.unheard(fresh) : fresh;
+    const chunk = fresh.gap || this.again ? this.unheard(fresh) : fresh;
     if (!chunk) return;
     const samples = chunk.left.length;
     const length = samples / MS;
@@ -161,6 +164,7 @@ export class Playout {
   /** Returns what a chunk has that has not come before, on another connection. */
   private unheard(chunk: Chunk): Chunk | null {
     const again = (this.endAt - chunk.at) / 1000;
+    if (again <= 0) this.again = false;
     if (this.endAt === 0 || again < -1 || again > AGAIN) return chunk;
     const from = Math.max(0, Math.round(again * MS));
     if (from >= chunk.left.length) return null;

@@ -35,13 +35,11 @@ export function readAnswer(status: number, body: string): Answer {
     const stream = raw && parseStream(raw);
     return stream ? { kind: "welcome", stream } : { kind: "unreachable" };
   }
-  if (status >= 400 && status < 500 && status !== 408 && status !== 429) {
-    const error = raw?.["error"];
-    const message = raw?.["message"];
-    return {
-      kind: "refused",
-      refusal: linkRefusal(typeof error === "string" ? error : `http-${status}`, typeof message === "string" ? message : ""),
-    };
+  const error = raw?.["error"];
+  const message = raw?.["message"];
+  // Without these it is no word of ours but of something in between.
+  if (status >= 400 && status < 500 && status !== 408 && status !== 429 && typeof error === "string" && typeof message === "string") {
+    return { kind: "refused", refusal: linkRefusal(error, message) };
   }
   return { kind: "unreachable" };
 }

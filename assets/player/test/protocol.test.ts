@@ -47,8 +47,7 @@ test("answers about a session", () => {
     kind: "refused",
     refusal: { error: "audience", title: "This link does not work", say: "It is for another server." },
   });
-  assert.equal(readAnswer(404, "not found").kind, "refused");
-  for (const [status, body] of [[200, "<html>"], [200, "{}"], [500, ""], [502, ""], [503, '{"error":"stopping","message":"…"}'], [429, ""]] as const) {
+  for (const [status, body] of [[404, "not found"], [403, '{"code":1}'], [200, "<html>"], [200, "{}"], [500, ""], [502, ""], [503, '{"error":"stopping","message":"…"}'], [429, ""]] as const) {
     assert.equal(readAnswer(status, body).kind, "unreachable", `${status} ${body}`);
   }
 });

@@ -24,7 +24,8 @@ async function bundle(source, define = {}) {
     minify: true,
     metafile: true,
     format: "iife",
-    target: ["chrome90", "firefox90", "safari15"],
+    // The oldest that take WASM under the server's policy (wasm-unsafe-eval).
+    target: ["chrome97", "firefox102", "safari16"],
     charset: "utf8", // The decoder's WASM is text of two-byte characters.
     legalComments: "linked",
     loader: { ".svg": "copy" },

@@ -75,7 +75,6 @@ func TestPause(t *testing.T) {
 	page.open(app.link(""))
 	page.click("#play")
 	page.waitState("live")
-	picture(t, "page.png", do(page, chromedp.CaptureScreenshot()))
 	app.must("stop")
 	page.waitState("paused")
 	waitFor(t, "it is silent", func() bool {
@@ -89,6 +88,7 @@ func TestPause(t *testing.T) {
 	waitFor(t, "the tone is back", func() bool {
 		return audiotest.Level(sound.Record(browserSink, 300*time.Millisecond), capture.DefaultTone) > 0.1
 	})
+	picture(t, "page.png", do(page, chromedp.CaptureScreenshot()))
 }
 
 // The app restarting is not the end of the page.

@@ -47,7 +47,7 @@ func findPlace(addr string, public *url.URL) (place, error) {
 }
 
 // outwardAddress returns this computer's address on the interface that leads
-// out, or localhost where none does.
+// out, else on any network, else localhost.
 func outwardAddress() string {
 	// Connecting a UDP socket sends nothing; it asks the kernel for the route.
 	// The destinations are for documentation (RFC 5737, RFC 3849).
@@ -60,6 +60,16 @@ func outwardAddress() string {
 		_ = conn.Close()
 		if !addr.IsLoopback() {
 			return addr.WithZone("").String()
+		}
+	}
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return "localhost"
+	}
+	for _, a := range addrs {
+		prefix, err := netip.ParsePrefix(a.String())
+		if ip := prefix.Addr(); err == nil && ip.IsGlobalUnicast() {
+			return ip.String()
 		}
 	}
 	return "localhost"

@@ -152,7 +152,9 @@ func (l *linkCommand) Run(s *settings, c *console) error {
 		switch {
 		case err == nil:
 			where = place{running.URL, running.Reach}
-		case !errors.Is(err, errNotRunning):
+		case errors.Is(err, errNotRunning):
+			fmt.Fprintln(c.err, "earshot: the link works once Earshot runs")
+		default:
 			fmt.Fprintf(c.err, "earshot: %v; the link has the address of the settings\n", err)
 		}
 	}

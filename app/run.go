@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/gofrs/flock"
 
@@ -46,8 +47,20 @@ type app struct {
 }
 
 func (r *runCommand) Run(s *settings, c *console) error {
-	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	err := r.run(s, c)
+	if err != nil && !r.Headless {
+		// After a login nobody sees what is printed.
+		var n notifier
+		defer n.close()
+		_ = n.notify(context.Background(), "Earshot can't start", err.Error())
+	}
+	return err
+}
+
+func (r *runCommand) run(s *settings, c *console) error {
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
+	signal.Ignore(syscall.SIGHUP) // a tray app stays when its terminal is closed
 
 	data, err := openData(s.Data)
 	if err != nil {
@@ -107,7 +120,12 @@ func (r *runCommand) Run(s *settings, c *console) error {
 	go func() { a.engine.run(ctx); close(sound) }()
 
 	if r.Headless || !a.showTray(ctx) {
-		<-ctx.Done()
+		hangup := make(chan os.Signal, 1)
+		signal.Notify(hangup, syscall.SIGHUP)
+		select {
+		case <-ctx.Done():
+		case <-hangup:
+		}
 	}
 	cancel()
 	parts.Wait()
@@ -168,25 +186,39 @@ func (a *app) changed() {
 	}
 }
 
-// greet says where the app listens and how to share.
+// greet says where the app listens and what to do next.
 func (a *app) greet() {
 	where, err := a.place()
 	if err != nil {
 		a.log.Error("no address for links", "err", err)
 		return
 	}
-	fmt.Fprintf(a.console.out, "Earshot listens on %s (links work %s).\n", where.base, where.reach)
+	out := a.console.out
+	fmt.Fprintf(out, "Earshot is up at %s; links work %s.\n", where.base, where.reach)
 	if where.reach == computer {
-		fmt.Fprintln(a.console.out, "This computer has no network, or --listen keeps to it.")
+		fmt.Fprintln(out, "This computer has no network, or --listen keeps to it.")
 	}
-	command := os.Args[0]
+	command := quote(os.Args[0])
 	if dir := string(a.data); dir != defaultData() {
-		command += " --data '" + strings.ReplaceAll(dir, "'", `'\''`) + "'"
+		command += " --data " + quote(dir)
 	}
-	fmt.Fprintf(a.console.out, "For a share link: %s link\n", command)
+	if !a.engine.status().on {
+		fmt.Fprintf(out, "Nothing is heard yet. To go live, click the tray icon, or: %s start\n", command)
+	}
+	fmt.Fprintf(out, "For a share link: %s link\n", command)
 	if !assets.Built() {
-		fmt.Fprintln(a.console.out, "The player is not built: run ./build/run once.")
+		fmt.Fprintln(out, "The player is not built: run ./build/run once.")
 	}
+}
+
+// quote writes s as a shell takes it for one word.
+func quote(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("/._-", r)
+	}) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // place is where listeners find this app just now; the network may change.
@@ -255,7 +287,7 @@ func alreadyRunning(s *settings, c *console, data dataFolder) error {
 	if err := call(data.control(), method, what, &st); err != nil {
 		return fmt.Errorf("another earshot is just starting, ending, or hangs; it holds %s. Try again, or end it: %v", data.lock(), err)
 	}
-	_, err := fmt.Fprintf(c.out, "Earshot is already running (process %d). %s\n", st.PID, st.line())
+	_, err := fmt.Fprintf(c.out, "Earshot is already running (process %d), with the settings that it was started with. %s\n", st.PID, st.line())
 	return err
 }
 

@@ -40,12 +40,23 @@ func (s *settings) complete() error {
 	if s.Data == "" {
 		s.Data = defaultData()
 	}
-	dir, err := filepath.Abs(s.Data)
+	dir, err := filepath.Abs(home(s.Data))
 	if err != nil {
 		return fmt.Errorf("find data folder: %w", err)
 	}
 	s.Data = dir
 	return nil
+}
+
+// home replaces a leading ~, which a shell does for flags but nobody for the
+// config file.
+func home(path string) string {
+	rest, found := strings.CutPrefix(path, "~/")
+	dir, err := os.UserHomeDir()
+	if !found || err != nil {
+		return path
+	}
+	return filepath.Join(dir, rest)
 }
 
 // defaultTitle names the user and the computer: "Ann on laptop".
@@ -114,7 +125,7 @@ func (s *source) UnmarshalText(text []byte) error {
 		}
 	case "file":
 		if path != "" {
-			*s = source{kind: kind, path: path}
+			*s = source{kind: kind, path: home(path)}
 			return nil
 		}
 	}

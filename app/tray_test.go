@@ -298,7 +298,7 @@ func TestTrayInAPanel(t *testing.T) {
 	panel.Click(1)
 	r.waitStatus("live", func(st status) bool { return st.State == stateLive })
 	waitFor(t, "the icon to change", has(icons.Live))
-	for _, name := range []string{"Ann_1", "Guest · Firefox on Android"} {
+	for _, name := range []string{"Ann", "Guest · Firefox on Android"} {
 		defer r.listen(name).Close()
 	}
 	waitFor(t, "the icon to change again", has(icons.Listening))

@@ -129,8 +129,8 @@ func refusalText(r token.Reason) string {
 		return "This link has expired. Ask for a new one."
 	case token.NotYetValid:
 		return "This link isn't valid yet. Try again later."
-	case token.Malformed:
-		return "This link is damaged: a part of it may be missing. Copy it again in full, or ask for a new one."
+	case token.Malformed, token.Signature:
+		return "This link is not complete, or not for this stream. Copy it again in full, or ask for a new one."
 	}
 	return "This link isn't good for this stream. Ask for a new one."
 }

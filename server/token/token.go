@@ -36,7 +36,7 @@ const AudienceDesktop = "earshot:desktop"
 
 const (
 	maxSize = 4096             // bytes of a token
-	leeway  = 30 * time.Second // between the clocks of who signs and who verifies
+	leeway  = 30 * time.Second // by which the signer's clock may be ahead of ours
 )
 
 // Reason says in one machine-readable word why a token was refused.
@@ -113,6 +113,11 @@ func (v *Verifier) Verify(raw, scope string) (Claims, error) {
 	expires, err := claims.GetExpirationTime()
 	if err != nil {
 		return Claims{}, &Error{Malformed, text(err)}
+	}
+	// The leeway is for what begins. What has ended has: a connection ends with
+	// its token, so nobody may be let in after that.
+	if !v.Now().Before(expires.Time) {
+		return Claims{}, &Error{Expired, "it has expired"}
 	}
 	c := Claims{Expires: expires.Time}
 	c.ID, _ = claims["jti"].(string)

@@ -52,7 +52,7 @@ export interface View {
 }
 
 const AWAY: Record<Exclude<StreamState, "live">, [string, string]> = {
-  paused: ["Paused", "The sound is paused where it comes from. It goes on by itself."],
+  paused: ["Paused", "You will hear it again when it goes on where it comes from."],
   interrupted: ["Waiting for sound", "The laptop's sound is not available just now. It goes on by itself."],
   offline: ["Laptop offline", "It goes on by itself when the laptop is back."],
 };
@@ -63,7 +63,7 @@ export function view(model: Model): View {
   const show = (state: State, word: string, hint: string, button: View["button"]): View => ({ state, title, word, hint, button });
 
   if (!model.link) {
-    return show("unlinked", "Nothing to hear yet", "Earshot needs a link to listen. Ask the person who streams for theirs.", "none");
+    return show("unlinked", "A link is needed", "Open the whole link that you were sent, or ask for a new one.", "none");
   }
   if (model.broken) {
     return show("unsupported", "This browser can't play", "Try a current Firefox, Chrome or Safari.", "none");
@@ -88,9 +88,9 @@ export function view(model: Model): View {
 
 type Show = (state: State, word: string, hint: string, button: View["button"]) => View;
 
-function before({ stream, unreachable }: Model, show: Show): View {
-  if (unreachable) return show("unreachable", "No answer", "The laptop may be off or in another network. Trying again.", "play");
+function before({ stream, unreachable, lost }: Model, show: Show): View {
+  if (unreachable || lost) return show("unreachable", "No answer", "The laptop may be off or in another network. Trying again.", "play");
   if (!stream) return show("asking", "Connecting", "", "play");
   if (stream.state === "live") return show("ready", "Live now", "Press play to listen.", "play");
-  return show("ready", AWAY[stream.state][0], "Press play, and it starts by itself.", "play");
+  return show("ready", "Not playing just now", "Press play to hear it as soon as it goes on.", "play");
 }

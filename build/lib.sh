@@ -81,6 +81,18 @@ need_to_run() {
   fi
 }
 
+# need_sound is for what plays real sound into a real browser.
+need_sound() {
+  need 'have pulseaudio' pulseaudio - -
+  need 'have pactl && have parec' pulseaudio-utils pulseaudio-utils libpulse
+  need 'have pipewire && have wireplumber' 'pipewire wireplumber' 'pipewire wireplumber' 'pipewire wireplumber'
+  need 'have pipewire-pulse' pipewire-pulse pipewire-pulseaudio pipewire-pulse
+  need 'have dbus-daemon && have dbus-run-session' dbus 'dbus-daemon dbus-tools' dbus
+  local chromium=chromium
+  if grep -qs '^ID=ubuntu' /etc/os-release; then chromium=chromium-browser; fi
+  need 'have chromium' $chromium chromium chromium
+}
+
 # use_go makes sure that go is at least what go.mod asks for. From 1.21 on, Go
 # fetches a newer toolchain by itself; an older one can still fetch it as what
 # it is, a module.

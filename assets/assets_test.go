@@ -26,8 +26,10 @@ func TestPlayer(t *testing.T) {
 			t.Errorf("the page refers to %s, which is not under /static/", name)
 			continue
 		}
-		if _, err := fs.Stat(player, strings.TrimPrefix(name, "/")); err != nil {
-			t.Error(err)
+		for _, ending := range []string{"", ".br", ".gz"} {
+			if _, err := fs.Stat(player, strings.TrimPrefix(name, "/")+ending); err != nil {
+				t.Error(err)
+			}
 		}
 	}
 }

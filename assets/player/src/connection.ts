@@ -1,4 +1,4 @@
-import { parseText, refusal, type Refusal, type Stream } from "./protocol";
+import { parseText, refusal, type PageMessage, type Pong, type Refusal, type Stream } from "./protocol";
 import type { Answer } from "./session";
 
 /** The part of a WebSocket that a connection uses. */
@@ -6,6 +6,7 @@ export interface Socket {
   onopen: (() => void) | null;
   onmessage: ((event: { data: unknown }) => void) | null;
   onclose: ((event: { code: number; reason: string }) => void) | null;
+  send(text: string): void;
   close(): void;
 }
 
@@ -28,6 +29,8 @@ export interface Host {
   status(status: Status): void;
   /** Takes a binary message. */
   binary(message: ArrayBuffer): void;
+  /** Takes the answer to a ping. */
+  pong(pong: Pong): void;
   /** 0 to 1. */
   random(): number;
   /** Milliseconds of a clock that goes on while the computer sleeps. */
@@ -88,6 +91,11 @@ export class Connection {
     }
   }
 
+  /** Sends a message, if the server listens. */
+  send(message: PageMessage): void {
+    if (this.stream) this.socket?.send(JSON.stringify(message));
+  }
+
   private connect(): void {
     this.next();
     this.waiting = false;
@@ -112,6 +120,10 @@ export class Connection {
   private text(text: string): void {
     const message = parseText(text);
     if (!message) return;
+    if (message.type === "pong") {
+      this.host.pong(message);
+      return;
+    }
     const { type, ...stream } = message;
     this.stream = type === "welcome" ? stream : { ...this.stream, ...stream };
     this.host.status({ phase: "open", stream: this.stream });

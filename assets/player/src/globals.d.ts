@@ -5,6 +5,7 @@ declare const WORKLET_MODULE: string;
 // https://webaudio.github.io/web-audio-api/#AudioWorkletGlobalScope
 
 declare const sampleRate: number;
+declare const currentTime: number;
 
 declare class AudioWorkletProcessor {
   readonly port: MessagePort;

@@ -37,6 +37,8 @@ export class Jitter {
   private readonly bin = new Uint16Array(ENTRIES);
   private readonly time = new Float64Array(ENTRIES);
   private next = 0;
+  /** No bin above is in use. */
+  private top = 0;
   private joined = -1;
   private since = 0;
 
@@ -69,6 +71,7 @@ export class Jitter {
     this.bin[this.next] = bin;
     this.time[this.next] = arrived;
     this.bins[bin]!++;
+    this.top = Math.max(this.top, bin);
     this.next = (this.next + 1) % ENTRIES;
     this.count++;
   }
@@ -76,7 +79,8 @@ export class Jitter {
   /** How much later than typical all but the worst half per cent come, in milliseconds. */
   need(): number {
     let over = Math.floor(this.count * (1 - SHARE));
-    for (let bin = BINS - 1; bin > 0; bin--) {
+    while (this.top > 0 && this.bins[this.top] === 0) this.top--;
+    for (let bin = this.top; bin > 0; bin--) {
       over -= this.bins[bin]!;
       if (over < 0) return bin * BIN;
     }

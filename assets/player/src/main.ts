@@ -1,8 +1,12 @@
 import { linkRefusal, type Refusal } from "./protocol";
 import { pageID, plausible, readLink } from "./link";
+import { loadChoice, saveChoice } from "./choice";
+import type { Facts } from "./details";
+import { Panel } from "./panel";
 import { Player } from "./player";
 import { askSession } from "./session";
-import { view, type Model, type State } from "./view";
+import { view, type Model, type View } from "./view";
+import type { Choice } from "./profile";
 import { loadVolume, saveVolume } from "./volume";
 import { backOff } from "./connection";
 
@@ -39,6 +43,9 @@ const model: Model = {
   sounding: false,
 };
 
+const facts: Facts = { choice: loadChoice(), report: null, losses: null, bitrate: 0, secure: location.protocol === "https:" };
+const panel = new Panel(facts, choose);
+
 let player: Player | null = null;
 try {
   player = new Player({
@@ -54,19 +61,23 @@ try {
       }
       render();
     },
-    figures(figures, path) {
-      root.dataset["path"] = path;
-      for (const [name, value] of Object.entries(figures)) {
-        root.dataset[name] = typeof value === "number" ? String(Math.round(value * 1000) / 1000) : String(value);
+    report(report) {
+      for (const [name, value] of Object.entries(report)) {
+        if (value === null) delete root.dataset[name];
+        else root.dataset[name] = typeof value === "number" ? String(Math.round(value * 1000) / 1000) : String(value);
       }
-      root.style.setProperty("--level", String(Math.min(1, Math.sqrt(figures.peak))));
-      if (model.sounding !== figures.playing) {
-        model.sounding = figures.playing;
+      root.style.setProperty("--level", String(Math.min(1, Math.sqrt(report.peak))));
+      facts.report = report;
+      panel.update(facts);
+      if (model.sounding !== report.playing) {
+        model.sounding = report.playing;
         render();
       }
     },
-    losses(losses) {
+    losses(losses, bitrate) {
       for (const [name, value] of Object.entries(losses)) root.dataset[name] = String(value);
+      facts.losses = losses;
+      facts.bitrate = bitrate;
     },
     blocked(blocked) {
       model.blocked = blocked;
@@ -76,7 +87,7 @@ try {
       model.broken = true;
       stop();
     },
-  });
+  }, facts.choice);
 } catch {
   model.broken = true;
 }
@@ -91,6 +102,7 @@ function play(): void {
   model.wanted = true;
   model.status = null;
   model.lost = model.blocked = model.sounding = false;
+  forget();
   player.play({ ...link, page });
   render();
 }
@@ -99,7 +111,30 @@ function stop(): void {
   player?.stop();
   model.wanted = model.sounding = false;
   root.style.removeProperty("--level");
+  facts.report = null;
+  panel.update(facts, true);
   render();
+}
+
+/** Takes away what was said of the last playing. */
+function forget(): void {
+  for (const name of Object.keys({ ...facts.report, ...facts.losses, latency: 0 })) delete root.dataset[name];
+  facts.report = facts.losses = null;
+  showChoice();
+}
+
+function choose(choice: Choice): void {
+  facts.choice = choice;
+  saveChoice(choice);
+  player?.choose(choice);
+  showChoice();
+  panel.update(facts, true);
+}
+
+/** The choice, and until the player knows better the profile. */
+function showChoice(): void {
+  root.dataset["choice"] = facts.choice;
+  if (!facts.report) root.dataset["profile"] = facts.choice === "auto" ? "live" : facts.choice;
 }
 
 function refuse(refusal: Refusal): void {
@@ -126,7 +161,6 @@ async function ask(tries = 0): Promise<void> {
   render();
 }
 
-let shown: State | null = null;
 function render(): void {
   const now = view(model);
   root.dataset["state"] = now.state;
@@ -138,8 +172,7 @@ function render(): void {
   if (button.getAttribute("aria-label") !== label) button.setAttribute("aria-label", label);
   button.dataset["icon"] = now.button === "pause" ? "pause" : "play";
   button.disabled = now.button === "none";
-  if (shown !== now.state) announce(now.state);
-  shown = now.state;
+  announce(now);
 }
 
 /** Changes a text only if it is another, so that it is read out once. */
@@ -148,11 +181,15 @@ function setText(node: HTMLElement, text: string): void {
 }
 
 /** Tells lock screens and headset buttons. */
-function announce(state: State): void {
+function announce({ title, state, word }: View): void {
   const session = navigator.mediaSession;
   if (!session) return;
-  session.playbackState = model.wanted ? "playing" : state === "ready" ? "paused" : "none";
-  session.metadata = new MediaMetadata({ title: titleText.textContent ?? "Earshot", artist: "Earshot" });
+  const playing = model.wanted ? "playing" : state === "ready" ? "paused" : "none";
+  if (session.playbackState !== playing) session.playbackState = playing;
+  const artist = state === "live" || state === "ready" ? "Earshot" : word;
+  if (session.metadata?.title === title && session.metadata.artist === artist) return;
+  const icon = document.querySelector<HTMLLinkElement>("link[rel=icon]");
+  session.metadata = new MediaMetadata({ title, artist, artwork: icon ? [{ src: icon.href, sizes: "any", type: icon.type }] : [] });
 }
 
 function setVolume(volume: number, muted: boolean): void {
@@ -184,10 +221,12 @@ mute.addEventListener("click", () => {
   setVolume(slider.valueAsNumber, muted);
 });
 
-if (navigator.mediaSession) {
-  navigator.mediaSession.setActionHandler("play", play);
-  navigator.mediaSession.setActionHandler("pause", stop);
-  navigator.mediaSession.setActionHandler("stop", stop);
+for (const [action, handle] of [["play", play], ["pause", stop], ["stop", stop]] as const) {
+  try {
+    navigator.mediaSession?.setActionHandler(action, handle);
+  } catch {
+    continue; // A browser that doesn't know the action.
+  }
 }
 
 addEventListener("online", () => (model.wanted ? player?.wake() : void ask()));
@@ -196,9 +235,12 @@ document.addEventListener("visibilitychange", () => {
   if (model.wanted) player?.wake();
   else void ask();
 });
+// Back from a call, or from the browser's memory of pages.
+for (const event of ["pageshow", "focus"]) addEventListener(event, () => model.wanted && player?.wake());
 // Another link pasted into the address bar: the same document, so start over with it.
 addEventListener("hashchange", () => location.hash.length > 1 && location.reload());
 
 setVolume(loadVolume(), muted);
+showChoice();
 render();
 void ask();

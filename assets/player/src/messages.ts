@@ -1,7 +1,10 @@
 import type { Chunk } from "./chunk";
 import type { Losses } from "./assembler";
-import type { Figures } from "./playout";
 import type { Status } from "./connection";
+import type { Offset } from "./clock";
+import type { Choice } from "./profile";
+import type { Stats } from "./protocol";
+import type { SinkFigures } from "./sink";
 
 /** What the page tells the worker. */
 export type ToWorker =
@@ -17,6 +20,8 @@ export type ToWorker =
       port: MessagePort;
     }
   | { type: "close" }
+  /** For the server to know. */
+  | { type: "stats"; stats: Stats }
   /** The browser is online again, or the page was woken: don't wait. */
   | { type: "hurry" };
 
@@ -25,7 +30,10 @@ export type FromWorker =
   | { type: "ready" }
   | { type: "broken"; message: string }
   | { type: "status"; status: Status }
-  | { type: "losses"; losses: Losses };
+  /** About once a second: what was lost, and the bits a second that come in. */
+  | { type: "losses"; losses: Losses; bitrate: number }
+  /** How the publisher's clock and epoch() go together. */
+  | { type: "clock"; offset: Offset };
 
 /** What the worker tells the sink. */
 export type ToSink =
@@ -40,8 +48,17 @@ export interface SinkToWorker {
   target: number;
 }
 
+/** What the page tells the sink in the AudioWorklet. */
+export type PageToSink =
+  /** Where the worker's sound comes from. */
+  | { type: "listen"; port: MessagePort }
+  | { type: "choose"; choice: Choice }
+  | { type: "close" };
+
 /** What the sink in the AudioWorklet tells the page. */
 export interface FromSink {
   type: "figures";
-  figures: Figures;
+  figures: SinkFigures;
+  /** The context's time of figures.at, in seconds. */
+  time: number;
 }

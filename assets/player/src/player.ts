@@ -1,25 +1,24 @@
 import type { Losses } from "./assembler";
+import type { Offset } from "./clock";
 import type { Status } from "./connection";
-import type { FromSink, FromWorker, ToWorker } from "./messages";
-import type { Figures } from "./playout";
-import { Scheduled } from "./scheduled";
+import type { FromWorker, ToWorker } from "./messages";
+import { Playing, hasWorklet, type Owner, type Report } from "./playing";
+import { firstTarget } from "./playout";
+import type { Choice } from "./profile";
 import { SCHEDULED, WORKLET } from "./sink";
+import { Smooth } from "./smooth";
 
-/** How long the sound takes to fade when the listener stops. */
-const FADE = 0.03; // s
-
-/** How fast the volume follows the slider: a time constant. */
-const GLIDE = 0.015; // s
-
-/** Where sound is played through. */
-export type Path = "worklet" | "scheduled";
+/** How often the server is told how the listener plays, and when for the first time. */
+const STATS = 5000; // ms
+const FIRST = 2000; // ms
 
 /** What the player tells, on the main thread. */
 export interface Listener {
   status(status: Status): void;
   /** About ten times a second while playing. */
-  figures(figures: Figures, path: Path): void;
-  losses(losses: Losses): void;
+  report(report: Report): void;
+  /** About once a second: what was lost, and the bits a second that come in. */
+  losses(losses: Losses, bitrate: number): void;
   /** The browser has stopped the device (a call, a lock screen), or has started it again. */
   blocked(blocked: boolean): void;
   /** The decoder could not be started: nothing will ever play. */
@@ -42,15 +41,15 @@ export interface Target {
 export class Player {
   private readonly worker = new Worker(WORKER);
   private playing: Playing | null = null;
+  private owner: Telling | null = null;
   private gain = 1;
 
-  constructor(private readonly listener: Listener) {
-    this.worker.onmessage = ({ data }: MessageEvent<FromWorker>) => {
-      if (data.type === "broken") this.listener.broken();
-      if (!this.playing) return;
-      if (data.type === "status") this.listener.status(data.status);
-      if (data.type === "losses") this.listener.losses(data.losses);
-    };
+  /** choice: the profile to play with. */
+  constructor(
+    private readonly listener: Listener,
+    private choice: Choice,
+  ) {
+    this.worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.take(data);
     this.worker.onerror = () => this.listener.broken();
     // Into the cache, so that it is there at the click.
     if (hasWorklet()) void fetch(WORKLET_MODULE).catch(() => undefined);
@@ -60,8 +59,9 @@ export class Player {
   play(target: Target): void {
     this.stop();
     const { port1, port2 } = new MessageChannel();
-    this.playing = new Playing(port2, this.gain, this.listener);
-    const buffer = (hasWorklet() ? WORKLET : SCHEDULED).start;
+    this.owner = new Telling(this.listener, (message) => this.tell(message));
+    this.playing = new Playing(port2, this.gain, this.choice, this.owner);
+    const buffer = firstTarget((hasWorklet() ? WORKLET : SCHEDULED).start, this.choice);
     this.tell({ type: "open", ...target, buffer, port: port1 }, [port1]);
   }
 
@@ -70,7 +70,7 @@ export class Player {
     if (!this.playing) return;
     this.tell({ type: "close" });
     this.playing.close();
-    this.playing = null;
+    this.playing = this.owner = null;
   }
 
   /** Wakes what may have fallen asleep: call it when the page is shown, the network is back, or on a click. */
@@ -80,10 +80,24 @@ export class Player {
     this.tell({ type: "hurry" });
   }
 
+  /** Changes the profile, now and for later. */
+  choose(choice: Choice): void {
+    this.choice = choice;
+    this.playing?.choose(choice);
+  }
+
   /** Sets the volume, 0 to 1 as heard. */
   set volume(volume: number) {
     this.gain = volume ** 2;
     this.playing?.setGain(this.gain);
+  }
+
+  private take(message: FromWorker): void {
+    if (message.type === "broken") this.listener.broken();
+    if (!this.owner) return;
+    if (message.type === "status") this.listener.status(message.status);
+    if (message.type === "losses") this.listener.losses(message.losses, message.bitrate);
+    if (message.type === "clock") this.owner.offset = message.offset;
   }
 
   private tell(message: ToWorker, transfer: Transferable[] = []): void {
@@ -91,83 +105,47 @@ export class Player {
   }
 }
 
-/** An audio device, from play to stop. */
-class Playing {
-  private readonly context = new AudioContext({ latencyHint: "interactive" });
-  private readonly volume = this.context.createGain();
-  private node: AudioWorkletNode | null = null;
-  private scheduled: Scheduled | null = null;
-  private timer: ReturnType<typeof setInterval> | undefined;
-  private closed = false;
+/** Tells the page how the playing goes, and now and then the server. */
+class Telling implements Owner {
+  offset: Offset | null = null;
+  private readonly latency = new Smooth(1, 50);
+  private next = performance.now() + FIRST;
+  private last = performance.now();
 
   constructor(
-    port: MessagePort,
-    gain: number,
     private readonly listener: Listener,
-  ) {
-    // So that iOS plays on with the ringer's switch off: W3C Audio Session.
-    const { audioSession } = navigator as { audioSession?: { type: string } };
-    if (audioSession) audioSession.type = "playback";
-    this.volume.gain.value = gain;
-    this.volume.connect(this.context.destination);
-    this.context.onstatechange = () => {
-      if (!this.closed) listener.blocked(this.context.state !== "running");
-    };
-    this.resume();
-    void this.attach(port);
+    private readonly tell: (message: ToWorker) => void,
+  ) {}
+
+  blocked(blocked: boolean): void {
+    this.listener.blocked(blocked);
   }
 
-  resume(): void {
-    // Refused outside a click by some browsers; then the page asks for one.
-    if (this.context.state !== "running") void this.context.resume().catch(() => undefined);
-  }
-
-  setGain(gain: number): void {
-    this.volume.gain.setTargetAtTime(gain, this.context.currentTime, GLIDE);
-  }
-
-  close(): void {
-    this.closed = true;
-    clearInterval(this.timer);
-    this.volume.gain.setTargetAtTime(0, this.context.currentTime, FADE / 4);
-    setTimeout(() => {
-      this.node?.port.postMessage(null);
-      this.scheduled?.close();
-      void this.context.close();
-    }, FADE * 2000);
-  }
-
-  private async attach(port: MessagePort): Promise<void> {
-    if (hasWorklet()) {
-      try {
-        await this.context.audioWorklet.addModule(WORKLET_MODULE);
-        if (!this.closed) this.addWorklet(port);
-        return;
-      } catch (error) {
-        console.warn("no audio worklet, falling back:", error);
-      }
-    }
-    if (this.closed) return;
-    const scheduled = new Scheduled(this.context, this.volume, port, SCHEDULED);
-    this.scheduled = scheduled;
-    this.timer = setInterval(() => this.listener.figures(scheduled.figures(), "scheduled"), 100);
-  }
-
-  private addWorklet(port: MessagePort): void {
-    this.node = new AudioWorkletNode(this.context, "earshot-sink", {
-      numberOfInputs: 0,
-      outputChannelCount: [2],
-      processorOptions: WORKLET,
+  report(report: Report): void {
+    const now = performance.now();
+    const latency = report.latency;
+    if (latency === null || Math.abs(latency - this.latency.value) > 500) this.latency.reset();
+    if (latency !== null) report.latency = this.latency.add(latency, (now - this.last) / 1000);
+    this.last = now;
+    this.listener.report(report);
+    if (now < this.next) return;
+    this.next = now + STATS;
+    const { profile, target, jitter, drift, underruns, skips } = report;
+    this.tell({
+      type: "stats",
+      stats: {
+        profile,
+        ...(report.latency !== null && { latency: tenths(report.latency) }),
+        target: tenths(target),
+        jitter: tenths(jitter),
+        drift: tenths(drift),
+        underruns,
+        skips,
+      },
     });
-    this.node.connect(this.volume);
-    this.node.port.postMessage(port, [port]);
-    this.node.port.onmessage = ({ data }: MessageEvent<FromSink>) => {
-      if (!this.closed) this.listener.figures(data.figures, "worklet");
-    };
   }
 }
 
-/** Whether the page may use an AudioWorklet: secure pages only. The global class is there on others, too. */
-function hasWorklet(): boolean {
-  return typeof AudioContext !== "undefined" && "audioWorklet" in AudioContext.prototype && isSecureContext;
+function tenths(x: number): number {
+  return Math.round(x * 10) / 10;
 }

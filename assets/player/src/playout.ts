@@ -1,5 +1,6 @@
 import type { Chunk } from "./chunk";
 import { OPUS_RATE } from "./opus";
+import { Auto, LEAST, type Choice, type Profile } from "./profile";
 import { Rate } from "./rate";
 import { Sinc } from "./sinc";
 import { Smooth } from "./smooth";
@@ -28,6 +29,9 @@ const STALE_WAIT = 200; // ms
 /** A device that asked for nothing for so long sleeps. */
 const IDLE = 250; // ms
 
+/** Of how many samples one is looked at for the level. */
+const GLANCE = 4;
+
 /** On another connection the same sound comes again, from at most so long ago. */
 const AGAIN = 5000; // ms
 
@@ -38,8 +42,10 @@ export interface Config {
   /** Samples a second that the device takes. */
   rate: number;
   limits: Limits;
-  /** The first target, in ms. */
+  /** The first target, in ms, where the profile asks for no more. */
   start: number;
+  /** Live, unless said. */
+  choice?: Choice;
   /** Keeps the target as it is. */
   fixed?: boolean;
   reader?: Reader;
@@ -48,6 +54,7 @@ export interface Config {
 /** What a Playout did and how it is. Times are milliseconds of sound. */
 export interface Figures {
   playing: boolean;
+  profile: Profile;
   /** Buffered just after a message has come. */
   target: number;
   fill: number;
@@ -62,7 +69,7 @@ export interface Figures {
   pauses: number;
   /** Capture time of what is being played, in microseconds of the publisher's clock. */
   at: number;
-  /** Highest sample since the last figures, 0 to 1. */
+  /** Level of the highest sample looked at since the last figures, 0 to 1. */
   peak: number;
 }
 
@@ -84,6 +91,8 @@ export class Playout {
   private readonly nominal: number;
 
   private position = HISTORY;
+  private choice: Choice;
+  private auto = new Auto();
   private state: "waiting" | "playing" | "ending" = "waiting";
   /** While ending, where the sound ends; while waiting, where what was not played begins. */
   private stop = HISTORY;
@@ -104,6 +113,9 @@ export class Playout {
   private settling = 0;
   private settled = 0;
 
+  /** A pause to make for a higher target, in ms. */
+  private owed = 0;
+
   private underruns = 0;
   private skips = 0;
   private pauses = 0;
@@ -113,10 +125,25 @@ export class Playout {
   private again = false;
 
   constructor(config: Config) {
-    const { rate, limits, start, fixed = false, reader = new Sinc(Math.min(1, rate / OPUS_RATE)) } = config;
+    const { rate, limits, start, choice = "live", fixed = false, reader = new Sinc(Math.min(1, rate / OPUS_RATE)) } = config;
     this.nominal = OPUS_RATE / rate;
-    this.aim = new Target(limits, start, fixed);
+    this.choice = choice;
+    this.aim = new Target(limits, firstTarget(start, choice), fixed);
+    this.aim.setLeast(LEAST[this.profile]);
     this.reader = reader;
+  }
+
+  /** Takes the listener's choice; it counts from the next chunk on. */
+  choose(choice: Choice): void {
+    if (choice === this.choice) return;
+    this.choice = choice;
+    if (choice === "auto") this.auto = new Auto();
+    this.aim.setLeast(LEAST[this.profile]);
+  }
+
+  /** The profile that the buffer is kept by. */
+  get profile(): Profile {
+    return this.choice === "auto" ? this.auto.profile : this.choice;
   }
 
   /** Says whether sound is meant to come: running dry is an underrun only then. */
@@ -133,8 +160,8 @@ export class Playout {
 
   /** Takes a chunk that arrived at its .arrived; ahead: ms given to the device and not played yet. */
   push(fresh: Chunk, ahead = 0): void {
-    const { tape } = this;
-    const chunk = fresh.gap || this.again ? this.unheard(fresh) : fresh;
+    const { tape, again } = this;
+    const chunk = fresh.gap || again ? this.unheard(fresh) : fresh;
     if (!chunk) return;
     const samples = chunk.left.length;
     const length = samples / MS;
@@ -142,7 +169,7 @@ export class Playout {
     if (chunk.gap) tape.fadeOut(this.state === "playing" ? Math.ceil(this.position) + FUTURE : this.stop);
     const start = tape.end;
     tape.write(chunk.left, chunk.right);
-    if (chunk.gap || this.state === "ending") tape.fadeIn(start);
+    if (chunk.gap) tape.fadeIn(start);
 
     this.arrived = chunk.arrived;
     if (Number.isNaN(this.untouched)) this.untouched = chunk.arrived;
@@ -151,8 +178,16 @@ export class Playout {
     const before = this.aim.value;
     const playing = this.state === "playing";
     this.aim.update(this.endAt / 1000, chunk.arrived, length, this.starved && !chunk.gap, playing);
+    if (this.choice === "auto") {
+      // What never came is nothing that a longer buffer would mend, unless the connection broke.
+      const dry = this.starved && (!chunk.gap || again);
+      this.aim.setLeast(LEAST[this.auto.update(chunk.arrived, this.aim.late, dry, this.aim.need, this.aim.lowest)]);
+    }
     this.starved = false;
-    if (playing && this.aim.value > before + UP) this.pause(this.aim.value - Math.max(before, this.level.value));
+    if (playing && this.aim.value > before + UP) {
+      this.owed += this.aim.value - Math.max(before, this.level.empty ? 0 : this.level.value);
+    }
+    if (this.owed > 0) this.pause();
     if (this.state === "playing") this.steer(this.fill() + ahead, length);
   }
 
@@ -184,9 +219,19 @@ export class Playout {
     return Math.max(0, Math.floor((end - 1 - FUTURE - this.position) / this.step()) + 1);
   }
 
+  /** Whether no sound is being given. */
+  get waiting(): boolean {
+    return this.state === "waiting";
+  }
+
+  /** Notes that the device is awake, for a caller that doesn't ask for samples all the time. */
+  touch(): void {
+    this.untouched = NaN;
+  }
+
   /** Ends the wait if enough is there. Returns whether sound is being given. */
   ready(ahead = 0): boolean {
-    this.untouched = NaN;
+    this.touch();
     if (this.state !== "waiting") return true;
     if (this.fill() + ahead < this.target) return false;
     // After a stall the oldest comes first: wait for what is new, but not for ever.
@@ -224,7 +269,7 @@ export class Playout {
     }
     left.fill(0, offset + done, offset + n);
     right.fill(0, offset + done, offset + n);
-    for (let i = offset; i < offset + done; i++) {
+    for (let i = offset; i < offset + done; i += GLANCE) {
       this.peak = Math.max(this.peak, Math.abs(left[i]!), Math.abs(right[i]!));
     }
   }
@@ -243,6 +288,7 @@ export class Playout {
     this.peak = 0;
     return {
       playing: this.state === "playing",
+      profile: this.profile,
       target: this.target,
       fill: this.level.empty ? this.fill() + ahead : this.level.value,
       jitter: this.aim.need,
@@ -271,6 +317,7 @@ export class Playout {
     this.position = this.stop;
     this.state = "waiting";
     this.since = NaN;
+    this.owed = 0;
   }
 
   /** Nothing was asked for: the device sleeps. It goes on at live, not with what piled up. */
@@ -297,7 +344,8 @@ export class Playout {
 
     this.least[0] = Math.min(this.least[0]!, fill);
     const least = Math.min(this.least[0]!, this.least[1]!);
-    if (this.least[1]! < Infinity && least - this.target > DOWN) {
+    // What the device has been given ahead can't be skipped: wait until all but a little is here.
+    if (this.least[1]! < Infinity && least - this.target > DOWN && this.fill() >= least - this.target - DOWN) {
       this.skip(least - this.target);
     } else if (this.arrived - this.leastSince >= FULL / 2) {
       this.least[1] = this.least[0]!;
@@ -336,14 +384,22 @@ export class Playout {
     this.skips++;
   }
 
-  private pause(ms: number): void {
+  /** Makes the pause that is owed, once there is enough on the tape to fade it. */
+  private pause(): void {
     const at = Math.floor(this.position);
-    const samples = Math.floor(ms * MS);
-    if (this.state !== "playing" || samples <= FADE || this.tape.end - at < 2 * FADE) return;
+    const samples = Math.floor(this.owed * MS);
+    if (this.state !== "playing" || this.tape.end - at < 2 * FADE) return;
+    this.owed = 0;
+    if (samples <= FADE) return;
     this.tape.pause(at, samples);
     this.position -= samples;
     this.level.shift(samples / MS);
     this.clearLeast();
     this.pauses++;
   }
+}
+
+/** The first target, in ms, of a sink that starts with `start` otherwise. */
+export function firstTarget(start: number, choice: Choice): number {
+  return Math.max(start, choice === "auto" ? 0 : LEAST[choice]);
 }

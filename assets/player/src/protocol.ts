@@ -18,8 +18,33 @@ export interface Stream {
   bitrate?: number;
 }
 
+/** The answer to a ping. */
+export interface Pong {
+  type: "pong";
+  /** The ping's. */
+  t: number;
+  /** When it was answered, in microseconds of the publisher's clock. */
+  at: number;
+}
+
 /** A text message of the server. */
-export type ServerMessage = { type: "welcome" | "state" } & Stream;
+export type ServerMessage = ({ type: "welcome" | "state" } & Stream) | Pong;
+
+/** How a listener plays, for the server to know. Times are in ms; what isn't known is absent. */
+export interface Stats {
+  profile: string;
+  /** From capture to ear. */
+  latency?: number;
+  target: number;
+  jitter: number;
+  /** Of the clocks, in ppm. */
+  drift: number;
+  underruns: number;
+  skips: number;
+}
+
+/** What the page sends. */
+export type PageMessage = { type: "ping"; t: number } | ({ type: "stats"; late: number; lost: number } & Stats);
 
 /** Why a listener may not listen (any more), in words to show. */
 export interface Refusal {
@@ -33,7 +58,12 @@ export interface Refusal {
 export function parseText(text: string): ServerMessage | null {
   const raw = parseJSON(text);
   const type = raw?.["type"];
-  if (!raw || (type !== "welcome" && type !== "state")) return null;
+  if (!raw) return null;
+  if (type === "pong") {
+    const { t, at } = raw;
+    return isNumber(t) && isNumber(at) ? { type, t, at } : null;
+  }
+  if (type !== "welcome" && type !== "state") return null;
   const stream = parseStream(raw);
   return stream && { type, ...stream };
 }
@@ -49,9 +79,13 @@ export function parseStream(raw: Record<string, unknown>): Stream | null {
   }
   for (const key of ["expires", "frame", "bitrate"] as const) {
     const value = raw[key];
-    if (typeof value === "number" && Number.isFinite(value)) stream[key] = value;
+    if (isNumber(value)) stream[key] = value;
   }
   return stream;
+}
+
+function isNumber(value: unknown): value is number {
+  return typeof value === "number" && Number.isFinite(value);
 }
 
 /** Returns the object in a text, or null. */

@@ -1,6 +1,8 @@
+import { Glitches } from "./glitches";
 import type { ToSink } from "./messages";
-import { Playout, type Figures } from "./playout";
-import { feed, report, type Setup } from "./sink";
+import { Playout } from "./playout";
+import type { Choice } from "./profile";
+import { feed, report, type Setup, type SinkFigures } from "./sink";
 import { FADE } from "./tape";
 
 /** How far ahead of now the first buffer is put. */
@@ -12,6 +14,9 @@ const LATE = 0.015; // s
 /** How much more than the target is scheduled: what is over stays where it can be skipped. */
 const HORIZON = 40; // ms
 
+/** The most that is scheduled: the rest stays where it can be skipped. */
+const MOST = 1000; // ms
+
 /** Longest and shortest buffer. */
 const LONG = 0.02; // s
 const SHORT = 0.005; // s
@@ -19,10 +24,11 @@ const SHORT = 0.005; // s
 /**
  * Plays by scheduled AudioBufferSourceNodes, where the page has no AudioWorklet.
  * Main thread. Every buffer is followed by a fading tail, taken back when the
- * next buffer comes: so even a blocked page ends its sound without a click.
+ * next buffer comes in time: so even a blocked page ends its sound without a click.
  */
 export class Scheduled {
   private readonly playout: Playout;
+  private readonly glitches = new Glitches();
   /** The sample, counted by the context's clock, behind the last scheduled one. */
   private until = 0;
   private tail: AudioBufferSourceNode | null = null;
@@ -44,9 +50,13 @@ export class Scheduled {
   }
 
   /** Returns the figures, and tells the worker its part of them. */
-  figures(): Figures {
+  figures(): SinkFigures {
     report(this.playout, this.port);
-    return this.playout.figures(this.ahead());
+    return { ...this.playout.figures(this.ahead()), glitches: this.glitches.count };
+  }
+
+  choose(choice: Choice): void {
+    this.playout.choose(choice);
   }
 
   close(): void {
@@ -57,6 +67,8 @@ export class Scheduled {
   private take(message: ToSink): void {
     // Blocked main threads delay more than the network: count from here.
     if (message.type === "chunk") message.chunk.arrived = performance.now();
+    this.glitches.add(performance.now(), this.context.currentTime * 1000);
+    if (this.context.currentTime !== this.now) this.playout.touch();
     this.check();
     feed(this.playout, message, this.ahead());
     this.schedule();
@@ -79,14 +91,16 @@ export class Scheduled {
     const now = context.currentTime;
     if (now === this.now) return; // Not running (yet).
     this.now = now;
+    const waited = playout.waiting;
     if (this.until < (now + LATE) * rate) {
       if (!playout.ready(LEAD * 1000)) return;
       this.until = Math.ceil((now + LEAD) * rate);
     } else {
       playout.ready();
     }
+    if (waited) this.tail = null; // It ends what was played before: let it.
     const least = Math.ceil(SHORT * rate);
-    while (this.ahead() < playout.target + HORIZON) {
+    while (this.ahead() < Math.min(MOST, playout.target + HORIZON)) {
       const n = Math.min(playout.available(), this.left.length);
       if (n < least) return;
       playout.render(this.left, this.right, 0, n);

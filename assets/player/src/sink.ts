@@ -1,22 +1,32 @@
 import type { SinkToWorker, ToSink } from "./messages";
-import type { Playout } from "./playout";
+import type { Figures, Playout } from "./playout";
+import type { Choice } from "./profile";
 import type { Limits } from "./target";
 
 /** How the jitter buffer is kept in front of a sink. */
-export interface Setup {
+export interface Kind {
   limits: Limits;
-  /** The first target, in ms; also what is asked for on joining. */
+  /** The first target, in ms. */
   start: number;
 }
+
+/** What a sink tells of itself. */
+export interface SinkFigures extends Figures {
+  /** Times that the device ran dry though there was sound for it. */
+  glitches: number;
+}
+
+/** What a sink is made with. */
+export type Setup = Kind & { choice: Choice };
 
 /**
  * For an AudioWorklet. Slack covers that the device takes its samples in
  * bursts; half a frame less underruns all the time.
  */
-export const WORKLET: Setup = { limits: { slack: 30, device: 20, most: 4000 }, start: 60 };
+export const WORKLET: Kind = { limits: { slack: 30, device: 20, most: 4000 }, start: 60 };
 
 /** For scheduled buffers, which the page's main thread has to bring in time. */
-export const SCHEDULED: Setup = { limits: { slack: 80, device: 50, most: 4000 }, start: 120 };
+export const SCHEDULED: Kind = { limits: { slack: 80, device: 50, most: 4000 }, start: 120 };
 
 /** Passes what the worker says on to the jitter buffer; ahead as in Playout.push. */
 export function feed(playout: Playout, message: ToSink, ahead = 0): void {

@@ -26,10 +26,16 @@ export class Tape {
 
   /** Appends samples. The caller makes sure that the reader is less than size behind. */
   write(left: Float32Array, right: Float32Array): void {
-    for (let i = 0; i < left.length; i++) {
-      const to = (this.end + i) & this.mask;
-      this.left[to] = left[i]!;
-      this.right[to] = right[i]!;
+    const to = this.end & this.mask;
+    const room = this.size - to;
+    if (left.length <= room) {
+      this.left.set(left, to);
+      this.right.set(right, to);
+    } else {
+      this.left.set(left.subarray(0, room), to);
+      this.right.set(right.subarray(0, room), to);
+      this.left.set(left.subarray(room));
+      this.right.set(right.subarray(room));
     }
     this.end += left.length;
   }

@@ -10,16 +10,22 @@ export interface Limits {
   most: number;
 }
 
-/** Changes up to these are made slowly, and left to the playing speed. */
+/** Changes up to these are made slowly, and left to the playing speed. Falls up to a part of the whole are, too, so that a long buffer comes down in a few steps. */
 export const UP = 20; // ms
 export const DOWN = 40; // ms
+const PART = 0.3;
 
-/** How fast that is: 0.05 %, a cent, which nobody hears. */
-const SLEW = 0.5; // ms a second
+/** How fast that is: 0.1 %, less than two cents, which nobody hears (test/drift.test.ts). */
+const SLEW = 1; // ms a second
 
-/** How much more is buffered after an underrun, at least, and how long that takes to go back to a third. */
+/** How much more is buffered after an underrun, at least. */
 const MORE = 10; // ms
-const CALM = 60; // s
+
+/** How long that is kept, several times as long where it was too short, and how fast it goes back to a third then. */
+const HOLD = 30_000; // ms
+const AGAIN = 4;
+const LONGEST = 600_000; // ms
+const FORGET = 60_000; // ms
 
 /**
  * How much sound to keep buffered: what a message holds, and over that what the
@@ -31,6 +37,11 @@ export class Target {
   private length = 20;
   /** What must be buffered over it since an underrun, whatever is measured. */
   private floor: number;
+  private hold = HOLD;
+  private held = 0;
+  /** What must be buffered in any case, and whether that has just changed. */
+  private least = 0;
+  private moved = false;
 
   /** value: the first target, in ms; fixed: it never changes. */
   constructor(
@@ -46,6 +57,18 @@ export class Target {
     this.jitter.rejoin();
     this.length = length;
     if (!this.fixed) this.value = Math.max(this.value, length + this.limits.slack);
+  }
+
+  /** Sets the least that is buffered whatever is measured, in ms. The next message moves the target. */
+  setLeast(least: number): void {
+    if (this.least === least) return;
+    this.least = least;
+    this.moved = true;
+  }
+
+  /** What would be buffered if there were no other least, in ms. */
+  get lowest(): number {
+    return this.length + Math.max(this.floor, this.need + this.limits.device);
   }
 
   /** How much later than typical the last message came, in ms. */
@@ -67,19 +90,24 @@ export class Target {
     this.jitter.add(at, arrived, length);
     if (this.fixed) return;
     const { slack, device, most } = this.limits;
-    this.floor = slack + (this.floor - slack) * Math.exp(-length / 1000 / CALM);
+    if (this.held > 0) this.held -= length;
+    else this.floor = slack + (this.floor - slack) * Math.exp(-length / FORGET);
+    if (this.floor - slack < 1) this.hold = HOLD;
     if (starved && !this.jitter.outage) {
+      if (this.floor - slack > MORE) this.hold = Math.min(LONGEST, AGAIN * this.hold);
+      this.held = this.hold;
       // Cover what has just come too late, and in any case a little more than before.
       this.floor = Math.max(this.floor, this.jitter.last + device, this.value - this.length + MORE);
     }
-    const wanted = Math.min(most, this.length + Math.max(this.floor, this.jitter.need() + device));
+    const wanted = Math.min(most, Math.max(this.least, this.lowest));
     if (wanted > this.value) {
       const quick = !playing || wanted > this.value + UP;
       this.value = quick ? wanted : Math.min(wanted, this.value + (SLEW * length) / 1000);
-    } else if (playing && this.jitter.settled()) {
-      const quick = wanted < this.value - DOWN;
+    } else if (this.moved || (playing && this.jitter.settled())) {
+      const quick = !playing || wanted < this.value - (this.moved ? DOWN : Math.max(DOWN, PART * this.value));
       this.value = quick ? wanted : Math.max(wanted, this.value - (SLEW * length) / 1000);
     }
+    this.moved = false;
   }
 
   /** Takes what is buffered for the target, if that may change. */

@@ -1,8 +1,10 @@
 import { Assembler } from "./assembler";
+import { Clock, epoch } from "./clock";
 import { Connection, type Socket, type Status } from "./connection";
 import { openDecoder } from "./decoder";
 import type { FromWorker, SinkToWorker, ToSink, ToWorker } from "./messages";
 import { MessageError, parseMessage } from "./packet";
+import type { Stats } from "./protocol";
 import { askSession } from "./session";
 
 // The worker: holds the socket and the decoder, away from whatever blocks the page.
@@ -25,8 +27,13 @@ decoder.then(
 class Listening {
   private readonly connection: Connection;
   private readonly report: ReturnType<typeof setInterval>;
+  private readonly clock = new Clock();
+  private pinging: ReturnType<typeof setTimeout> | undefined;
   private joined = false;
   private buffer: number;
+  /** Bytes that came since the last report, and when that was. */
+  private bytes = 0;
+  private reported = performance.now();
 
   constructor(
     private readonly opening: Opening,
@@ -37,6 +44,7 @@ class Listening {
       ask: () => askSession(opening.base, opening.token),
       status: (status) => this.status(status),
       binary: (message) => this.binary(message),
+      pong: ({ t, at }) => this.pong(t, at),
       random: Math.random,
       now: Date.now,
       after(ms, call) {
@@ -49,15 +57,21 @@ class Listening {
       this.buffer = data.target;
     };
     this.connection.start();
-    this.report = setInterval(() => tell({ type: "losses", losses: assembler.losses }), 1000);
+    this.report = setInterval(() => this.tellLosses(), 1000);
   }
 
   hurry(): void {
     this.connection.hurry();
   }
 
+  stats(stats: Stats): void {
+    const { late, lost } = this.assembler.losses;
+    this.connection.send({ type: "stats", ...stats, late, lost });
+  }
+
   stop(): void {
     clearInterval(this.report);
+    clearTimeout(this.pinging);
     this.connection.stop();
     this.opening.port.close();
   }
@@ -78,13 +92,41 @@ class Listening {
       this.assembler.reset();
       this.sink({ type: "rejoin", length: status.stream.frame ?? 20 });
     }
+    if (open !== this.joined) {
+      clearTimeout(this.pinging);
+      this.clock.reset();
+      if (open) this.ping();
+    }
     this.joined = open;
     this.sink({ type: "live", live: open && status.stream.state === "live" });
     tell({ type: "status", status });
   }
 
+  private ping(): void {
+    const now = epoch();
+    const wait = this.clock.ping(now);
+    this.connection.send({ type: "ping", t: now });
+    this.pinging = setTimeout(() => this.ping(), wait);
+  }
+
+  private pong(t: number, at: number): void {
+    const now = epoch();
+    this.clock.pong(t, at, now);
+    const offset = this.clock.offset(now);
+    if (offset) tell({ type: "clock", offset });
+  }
+
+  private tellLosses(): void {
+    const now = performance.now();
+    const bitrate = (this.bytes * 8000) / (now - this.reported);
+    this.bytes = 0;
+    this.reported = now;
+    tell({ type: "losses", losses: this.assembler.losses, bitrate });
+  }
+
   private binary(message: ArrayBuffer): void {
     const arrived = performance.now();
+    this.bytes += message.byteLength;
     try {
       for (const chunk of this.assembler.push(parseMessage(message), arrived)) {
         this.sink({ type: "chunk", chunk }, [chunk.left.buffer, chunk.right.buffer]);
@@ -114,6 +156,9 @@ scope.onmessage = ({ data }: MessageEvent<ToWorker>) => {
       break;
     case "hurry":
       void current?.then((it) => it.hurry());
+      return;
+    case "stats":
+      void current?.then((it) => it.stats(data.stats));
       return;
     case "close":
       listening = undefined;

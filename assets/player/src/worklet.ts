@@ -1,4 +1,5 @@
-import type { FromSink, ToSink } from "./messages";
+import { Glitches } from "./glitches";
+import type { FromSink, PageToSink, ToSink } from "./messages";
 import { Playout } from "./playout";
 import { feed, report, type Setup } from "./sink";
 
@@ -7,6 +8,7 @@ const REPORT = 0.1; // s
 /** Plays what comes through the port that it is given, on the audio thread. */
 class Sink extends AudioWorkletProcessor {
   private readonly playout: Playout;
+  private readonly glitches = new Glitches();
   private worker: MessagePort | null = null;
   private open = true;
   private unreported = 0;
@@ -14,9 +16,10 @@ class Sink extends AudioWorkletProcessor {
   constructor({ processorOptions }: { processorOptions: Setup }) {
     super();
     this.playout = new Playout({ rate: sampleRate, ...processorOptions });
-    this.port.onmessage = ({ data }: MessageEvent<MessagePort | null>) => {
-      if (!data) this.open = false;
-      else this.listen(data);
+    this.port.onmessage = ({ data }: MessageEvent<PageToSink>) => {
+      if (data.type === "listen") this.listen(data.port);
+      else if (data.type === "choose") this.playout.choose(data.choice);
+      else this.open = false;
     };
   }
 
@@ -28,11 +31,14 @@ class Sink extends AudioWorkletProcessor {
   process(_: Float32Array[][], outputs: Float32Array[][]): boolean {
     const [left, right] = outputs[0]!;
     this.playout.render(left!, right!);
+    this.glitches.add(Date.now(), currentTime * 1000);
     this.unreported += left!.length;
     if (this.unreported >= REPORT * sampleRate) {
       this.unreported = 0;
       if (this.worker) report(this.playout, this.worker);
-      this.port.postMessage({ type: "figures", figures: this.playout.figures() } satisfies FromSink);
+      const time = currentTime + left!.length / sampleRate;
+      const figures = { ...this.playout.figures(), glitches: this.glitches.count };
+      this.port.postMessage({ type: "figures", figures, time } satisfies FromSink);
     }
     return this.open;
   }

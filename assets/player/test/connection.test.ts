@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Connection, backOff, type Socket, type Status } from "../src/connection";
+import type { Pong } from "../src/protocol";
 import type { Answer } from "../src/session";
 
 class Wire implements Socket {
@@ -8,6 +9,11 @@ class Wire implements Socket {
   onmessage: Socket["onmessage"] = null;
   onclose: Socket["onclose"] = null;
   closed = false;
+  readonly sent: unknown[] = [];
+
+  send(text: string): void {
+    this.sent.push(JSON.parse(text));
+  }
 
   close(): void {
     this.closed = true;
@@ -51,6 +57,7 @@ function rig(answer: Answer = { kind: "unreachable" }) {
   const wires: Wire[] = [];
   const seen: Status[] = [];
   const messages: ArrayBuffer[] = [];
+  const pongs: Pong[] = [];
   const asked = { times: 0 };
   const connection = new Connection({
     open() {
@@ -64,13 +71,14 @@ function rig(answer: Answer = { kind: "unreachable" }) {
     },
     status: (status) => seen.push(status),
     binary: (message) => messages.push(message),
+    pong: (pong) => pongs.push(pong),
     random: () => 1,
     now: () => clock.now,
     after: clock.after,
   });
   connection.start();
   const phase = () => seen[seen.length - 1]!.phase;
-  return { connection, clock, wires, seen, messages, asked, phase };
+  return { connection, clock, wires, seen, messages, pongs, asked, phase };
 }
 
 /** Lets the promises that were kept run. */
@@ -98,6 +106,21 @@ test("a welcome opens, state messages change it", () => {
     { phase: "open", stream: { state: "paused", title: "Ann", frame: 20 } },
   ]);
   assert.equal(messages.length, 1);
+});
+
+test("pings go out once the server listens, and their answers come in", () => {
+  const { connection, wires, pongs, seen } = rig();
+  connection.send({ type: "ping", t: 1 });
+  wires[0]!.welcome();
+  connection.send({ type: "ping", t: 2.5 });
+  wires[0]!.onmessage?.({ data: '{"type":"pong","t":2.5,"at":7000000}' });
+  wires[0]!.onmessage?.({ data: '{"type":"pong","t":"x","at":null}' });
+  assert.deepEqual(wires[0]!.sent, [{ type: "ping", t: 2.5 }]);
+  assert.deepEqual(pongs, [{ type: "pong", t: 2.5, at: 7_000_000 }]);
+  assert.equal(seen.length, 2);
+  wires[0]!.onclose?.({ code: 1012, reason: "" });
+  connection.send({ type: "ping", t: 3 });
+  assert.equal(wires[0]!.sent.length, 1);
 });
 
 test("a restart is come back from, with back-off", () => {

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Playout } from "../src/playout";
-import { Ear, LIMITS, counting, random, simulate, tone, type World } from "./simulate";
+import type { Choice } from "../src/profile";
+import { Ear, LIMITS, random, simulate, tone, type World } from "./simulate";
 
 /** Fades move the tone's steps a little, clicks far. */
 const CLICK = 1.2 * Ear.TONE_STEP;
@@ -11,46 +12,6 @@ function listen(world: World) {
   const figures = simulate({ ...world, heard: ear.heard });
   assert(ear.step < CLICK, `a click of ${ear.step} at ${ear.at} s`);
   return { ear, figures };
-}
-
-for (const ppm of [-300, 300]) {
-  for (const jitter of [5, 30]) {
-    test(`an hour at ${ppm} ppm, jitter 0 to ${jitter} ms`, () => {
-      const next = random(jitter);
-      let second = 0, sum = 0, n = 0, worst = 0;
-      let ratios = 0, squares = 0, count = 0;
-      const target = 50 + jitter;
-      const figures = simulate({
-        ppm,
-        seconds: 3600,
-        delay: () => jitter * next(),
-        config: { reader: counting, start: target, fixed: true },
-        came(playout, time) {
-          if (time < 60) return;
-          sum += playout.fill();
-          n++;
-          if (Math.floor(time) === second) return;
-          second = Math.floor(time);
-          worst = Math.max(worst, Math.abs(sum / n - target));
-          sum = n = 0;
-          if (time < 300) return;
-          const { speed } = playout.figures();
-          ratios += speed;
-          squares += speed ** 2;
-          count++;
-        },
-      });
-      assert.equal(figures.underruns, 0);
-      assert.equal(figures.skips, 0);
-      assert(worst < 20, `fill ${worst} ms off`);
-      const mean = ratios / count;
-      assert(Math.abs(mean - ppm) < 15, `speed ${mean} ppm`);
-      // 200 ppm are a third of a cent.
-      const noise = Math.sqrt(Math.max(0, squares / count - mean ** 2));
-      assert(noise < 200, `speed noise ${noise} ppm`);
-      assert(Math.abs(figures.drift - ppm) < 120, `drift ${figures.drift} ppm`);
-    });
-  }
 }
 
 test("a calm network brings the target down to its least", () => {
@@ -175,4 +136,43 @@ test("messages of a second", () => {
   const { figures, ear } = listen({ frame: 1000, seconds: 120, delay: () => 40 * next(), ppm: 100, config: { start: 2000 } });
   assert.equal(figures.underruns, 0);
   assert.deepEqual(ear.silences, []);
+});
+
+test("a chosen profile that is further behind is one pause, one that is closer one cross-fade", () => {
+  const choices: Record<number, Choice> = { 400: "radio", 1000: "live", 1800: "balanced" };
+  const seen: Record<number, [number, number, number]> = {};
+  const { figures, ear } = listen({
+    seconds: 60,
+    before(i, playout) {
+      const choice = choices[i];
+      if (choice) playout.choose(choice);
+    },
+    came(playout, time) {
+      const { pauses, skips, fill } = playout.figures();
+      seen[Math.floor(time)] = [pauses, skips, fill];
+    },
+  });
+  assert.deepEqual(seen[7]!.slice(0, 2), [0, 0]);
+  assert.deepEqual(seen[9]!.slice(0, 2), [1, 0]);
+  assert(Math.abs(seen[19]![2] - 2000) < 20, `${seen[19]![2]} ms`);
+  assert.deepEqual(seen[22]!.slice(0, 2), [1, 1]);
+  assert(Math.abs(seen[30]![2] - 60) < 30, `${seen[30]![2]} ms`);
+  assert.deepEqual(seen[50]!.slice(0, 2), [2, 1]);
+  assert(Math.abs(figures.fill - 200) < 20, `${figures.fill} ms`);
+  assert.equal(figures.underruns, 0);
+  assert.equal(ear.silences.length, 2);
+});
+
+test("radio that is chosen before the start starts that far behind", () => {
+  const { figures, ear } = listen({ seconds: 10, delay: (i) => (i < 100 ? (100 - i) * 20 : 0), config: { choice: "radio" } });
+  assert.equal(figures.profile, "radio");
+  assert(Math.abs(figures.fill - 2000) < 30, `${figures.fill} ms`);
+  assert.equal(figures.underruns + figures.pauses + figures.skips, 0);
+  assert.deepEqual(ear.silences, []);
+});
+
+test("a burst while the sound is ending does not click", () => {
+  for (let extra = 0; extra < 20; extra += 1.5) {
+    listen({ seconds: 6, delay: (i) => (i >= 100 && i < 108 ? (108 - i) * 20 + extra : 0) });
+  }
 });

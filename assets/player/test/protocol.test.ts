@@ -20,8 +20,15 @@ test("text messages", () => {
   }
 });
 
+test("a pong", () => {
+  assert.deepEqual(parseText('{"type":"pong","t":1.25,"at":9007199254740991,"more":1}'), { type: "pong", t: 1.25, at: 9007199254740991 });
+  for (const text of ['{"type":"pong"}', '{"type":"pong","t":1}', '{"type":"pong","t":"1","at":2}']) assert.equal(parseText(text), null, text);
+});
+
 test("a title is cut to what fits", () => {
-  assert.equal(parseText(JSON.stringify({ type: "state", state: "live", title: "x".repeat(5000) }))?.title?.length, 200);
+  const message = parseText(JSON.stringify({ type: "state", state: "live", title: "x".repeat(5000) }));
+  assert(message && message.type !== "pong");
+  assert.equal(message.title?.length, 200);
 });
 
 test("close codes: below 4400 is for now, from there on for good", () => {

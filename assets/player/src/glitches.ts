@@ -2,6 +2,9 @@
 const WINDOW = 500; // ms
 const STEP = 5; // ms
 
+/** A device that has just started is uneven. */
+const STARTING = 2000; // ms
+
 /** More than this is a device that slept. */
 const SLEPT = 2000; // ms
 
@@ -13,6 +16,7 @@ const SLEPT = 2000; // ms
  */
 export class Glitches {
   count = 0;
+  private began = NaN;
   private since = NaN;
   private least = Infinity;
   private before = Infinity;
@@ -20,13 +24,13 @@ export class Glitches {
   /** now, time: the wall clock and the device's clock, in ms, read at the same time. */
   add(now: number, time: number): void {
     const lag = now - time;
-    if (Number.isNaN(this.since)) this.since = now;
+    if (Number.isNaN(this.since)) this.since = this.began = now;
     if (now - this.since < WINDOW) {
       this.least = Math.min(this.least, lag);
       return;
     }
     const growth = this.least - this.before;
-    if (growth > STEP && growth < SLEPT) this.count++;
+    if (growth > STEP && growth < SLEPT && now - this.began > STARTING) this.count++;
     this.before = this.least;
     this.least = lag;
     this.since = now;

@@ -205,7 +205,7 @@ button.addEventListener("click", () => (button.dataset["icon"] === "pause" ? sto
 document.addEventListener("keydown", (event) => {
   // The space bar plays and pauses anywhere where it has no use of its own.
   if (event.key !== " " || event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
-  if (event.target instanceof HTMLButtonElement || button.disabled) return;
+  if (button.disabled || (event.target instanceof Element && event.target.closest("button, summary, [type=radio]"))) return;
   event.preventDefault();
   button.click();
 });

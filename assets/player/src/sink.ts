@@ -21,12 +21,12 @@ export type Setup = Kind & { choice: Choice };
 
 /**
  * For an AudioWorklet. Slack covers that the device takes its samples in
- * bursts; half a frame less underruns all the time.
+ * bursts; 10 ms less underruns all the time.
  */
-export const WORKLET: Kind = { limits: { slack: 30, device: 20, most: 4000 }, start: 60 };
+export const WORKLET: Kind = { limits: { slack: 20, device: 20, most: 4000 }, start: 60 };
 
 /** For scheduled buffers, which the page's main thread has to bring in time. */
-export const SCHEDULED: Kind = { limits: { slack: 80, device: 50, most: 4000 }, start: 120 };
+export const SCHEDULED: Kind = { limits: { slack: 70, device: 50, most: 4000 }, start: 120 };
 
 /** Passes what the worker says on to the jitter buffer; ahead as in Playout.push. */
 export function feed(playout: Playout, message: ToSink, ahead = 0): void {

@@ -2,7 +2,7 @@ import { Jitter } from "./jitter";
 
 /** How a buffer is kept. All in milliseconds. */
 export interface Limits {
-  /** The least that is buffered over one message's sound. */
+  /** The least that is buffered over one and a half times a message's sound. */
   slack: number;
   /** What is buffered over the measured jitter, for the device's own unevenness. */
   device: number;
@@ -17,6 +17,9 @@ const PART = 0.3;
 
 /** How fast that is: 0.1 %, less than two cents, which nobody hears (test/drift.test.ts). */
 const SLEW = 1; // ms a second
+
+/** Less than this over a message's sound runs dry all the time. */
+const LOWEST = 20; // ms
 
 /** How much more is buffered after an underrun, at least. */
 const MORE = 10; // ms
@@ -35,8 +38,8 @@ export class Target {
   private readonly jitter = new Jitter();
   /** Sound of one message, in ms. */
   private length = 20;
-  /** What must be buffered over it since an underrun, whatever is measured. */
-  private floor: number;
+  /** What must be buffered over the least since an underrun, whatever is measured. */
+  private extra = 0;
   private hold = HOLD;
   private held = 0;
   /** What must be buffered in any case, and whether that has just changed. */
@@ -48,15 +51,13 @@ export class Target {
     private readonly limits: Limits,
     public value: number,
     private readonly fixed: boolean,
-  ) {
-    this.floor = limits.slack;
-  }
+  ) {}
 
   /** Measures anew against another connection; length: ms of sound in its messages. */
   rejoin(length: number): void {
     this.jitter.rejoin();
     this.length = length;
-    if (!this.fixed) this.value = Math.max(this.value, length + this.limits.slack);
+    if (!this.fixed) this.value = Math.max(this.value, length + this.slack);
   }
 
   /** Sets the least that is buffered whatever is measured, in ms. The next message moves the target. */
@@ -68,7 +69,11 @@ export class Target {
 
   /** What would be buffered if there were no other least, in ms. */
   get lowest(): number {
-    return this.length + Math.max(this.floor, this.need + this.limits.device);
+    return this.length + Math.max(this.slack + this.extra, this.need + this.limits.device);
+  }
+
+  private get slack(): number {
+    return this.limits.slack + this.length / 2;
   }
 
   /** How much later than typical the last message came, in ms. */
@@ -89,15 +94,15 @@ export class Target {
   update(at: number, arrived: number, length: number, starved: boolean, playing: boolean): void {
     this.jitter.add(at, arrived, length);
     if (this.fixed) return;
-    const { slack, device, most } = this.limits;
+    const { device, most } = this.limits;
     if (this.held > 0) this.held -= length;
-    else this.floor = slack + (this.floor - slack) * Math.exp(-length / FORGET);
-    if (this.floor - slack < 1) this.hold = HOLD;
+    else this.extra *= Math.exp(-length / FORGET);
+    if (this.extra < 1) this.hold = HOLD;
     if (starved && !this.jitter.outage) {
-      if (this.floor - slack > MORE) this.hold = Math.min(LONGEST, AGAIN * this.hold);
+      if (this.extra > MORE) this.hold = Math.min(LONGEST, AGAIN * this.hold);
       this.held = this.hold;
       // Cover what has just come too late, and in any case a little more than before.
-      this.floor = Math.max(this.floor, this.jitter.last + device, this.value - this.length + MORE);
+      this.extra = Math.max(this.extra, Math.max(this.jitter.last + device, this.value - this.length + MORE) - this.slack);
     }
     const wanted = Math.min(most, Math.max(this.least, this.lowest));
     if (wanted > this.value) {
@@ -112,6 +117,6 @@ export class Target {
 
   /** Takes what is buffered for the target, if that may change. */
   adopt(fill: number): void {
-    if (!this.fixed) this.value = fill;
+    if (!this.fixed) this.value = Math.max(fill, this.length + LOWEST);
   }
 }

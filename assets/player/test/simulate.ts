@@ -27,7 +27,7 @@ export interface World {
 
 export const RATE = 48000;
 export const TONE = 997;
-export const LIMITS = { slack: 30, device: 20, most: 4000 };
+export const LIMITS = { slack: 20, device: 20, most: 4000 };
 
 /** A reader that only counts, for hours of simulated time. */
 export const counting: Reader = {

@@ -102,7 +102,7 @@ func (r *runCommand) run(s *settings, c *console) error {
 	if s.Start {
 		a.engine.start()
 	}
-	a.greet()
+	a.greet(r.Headless)
 
 	var parts sync.WaitGroup
 	failed := make(chan error, 2)
@@ -187,7 +187,7 @@ func (a *app) changed() {
 }
 
 // greet says where the app listens and what to do next.
-func (a *app) greet() {
+func (a *app) greet(headless bool) {
 	where, err := a.place()
 	if err != nil {
 		a.log.Error("no address for links", "err", err)
@@ -202,7 +202,10 @@ func (a *app) greet() {
 	if dir := string(a.data); dir != defaultData() {
 		command += " --data " + quote(dir)
 	}
-	if !a.engine.status().on {
+	switch on := a.engine.status().on; {
+	case !on && headless:
+		fmt.Fprintf(out, "Nothing is heard yet. To go live: %s start\n", command)
+	case !on:
 		fmt.Fprintf(out, "Nothing is heard yet. To go live, click the tray icon, or: %s start\n", command)
 	}
 	fmt.Fprintf(out, "For a share link: %s link\n", command)

@@ -27,7 +27,6 @@ export type ToWorker =
 
 /** What the worker tells the page. */
 export type FromWorker =
-  | { type: "ready" }
   | { type: "broken"; message: string }
   | { type: "status"; status: Status }
   /** About once a second: what was lost, and the bits a second that come in. */

@@ -18,10 +18,7 @@ function tell(message: FromWorker): void {
 }
 
 const decoder = openDecoder();
-decoder.then(
-  () => tell({ type: "ready" }),
-  (error: unknown) => tell({ type: "broken", message: String(error) }),
-);
+decoder.catch((error: unknown) => tell({ type: "broken", message: String(error) }));
 
 /** Listening, from the page's "open" to its "close". */
 class Listening {

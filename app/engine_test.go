@@ -21,6 +21,8 @@ func (s script) Run(ctx context.Context, r *audio.Ring) error { return s(ctx, r)
 
 type silent struct{}
 
+func (silent) Delay() time.Duration { return 0 }
+
 func (silent) Encode(_ []float32, data []byte) (int, error) { return copy(data, "x"), nil }
 
 // runEngine runs an engine whose source is s until the test ends.

@@ -39,6 +39,9 @@ type Encoder interface {
 	// Encode encodes pcm, one Opus frame of interleaved stereo samples, into
 	// data and returns the number of bytes written.
 	Encode(pcm []float32, data []byte) (int, error)
+	// Delay is how much of the sound before pcm a packet begins with when it
+	// is decoded.
+	Delay() time.Duration
 }
 
 // Clock tells monotonic time since a moment that is fixed for the process.

@@ -12,8 +12,8 @@ type Packet struct {
 	// Seq counts the packets of one publisher and wraps; a gap means that
 	// packets were lost on the way. Compare with int32(a - b).
 	Seq uint32
-	// At is when the first sample was captured, on the publisher's [Clock];
-	// a gap here without one in Seq means that nothing was captured.
+	// At is when the first sample that decodes from it was captured, on the
+	// publisher's [Clock]; a gap here without one in Seq means that nothing was captured.
 	At time.Duration
 	// Data is the Opus packet. Nobody writes to it once it is published.
 	Data []byte

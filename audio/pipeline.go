@@ -48,6 +48,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 func (p *Pipeline) encode(ctx context.Context, ring *Ring, done chan error) error {
 	pcm := make([]float32, Samples(p.Frame)*Channels)
 	data := make([]byte, MaxPacketSize)
+	delay := p.Encoder.Delay()
 	var last time.Duration // stamp; they never run backwards
 	var dropped uint64
 	for {
@@ -64,7 +65,7 @@ func (p *Pipeline) encode(ctx context.Context, ring *Ring, done chan error) erro
 			if !ok {
 				break
 			}
-			last = max(last, at)
+			last = max(last, at-delay)
 			if n := ring.Dropped(); n != dropped {
 				p.Log.Warn("this computer is too busy: captured sound was lost", "lost", Duration(int(n-dropped)))
 				dropped = n

@@ -131,6 +131,8 @@ func (s source) Run(ctx context.Context, r *Ring) error { return s(ctx, r) }
 // first is an encoder whose packets hold the frame's first sample.
 type first struct{ fail error }
 
+func (first) Delay() time.Duration { return time.Millisecond }
+
 func (f first) Encode(pcm []float32, data []byte) (int, error) {
 	return copy(data, []byte{byte(int(pcm[0]) / 960)}), f.fail
 }
@@ -160,7 +162,7 @@ func TestPipeline(t *testing.T) {
 		go func() { done <- p.Run(ctx) }()
 		for i := range uint32(8) {
 			got := <-packets
-			if got.Seq != run*8+i || got.At != time.Second+time.Duration(i+2)*frame || got.Data[0] != byte(i+2) {
+			if got.Seq != run*8+i || got.At != 999*time.Millisecond+time.Duration(i+2)*frame || got.Data[0] != byte(i+2) {
 				t.Errorf("run %d, packet %d: %+v", run, i, got)
 			}
 		}

@@ -27,18 +27,26 @@ const lowDelayBitrate = 64000
 var Frames = []time.Duration{5 * time.Millisecond, 10 * time.Millisecond,
 	20 * time.Millisecond, 40 * time.Millisecond, 60 * time.Millisecond}
 
+// What libopus answers to OPUS_GET_LOOKAHEAD, which the binding can't ask;
+// TestDelay measures it.
+const (
+	lowDelay  = 2500 * time.Microsecond
+	fullDelay = 6500 * time.Microsecond
+)
+
 // Encoder encodes stereo sound. It implements audio.Encoder; one goroutine at
 // a time.
 type Encoder struct {
-	enc *hraban.Encoder
+	enc   *hraban.Encoder
+	delay time.Duration
 }
 
 // NewEncoder returns an Encoder for a bit rate in bits per second between
 // MinBitrate and MaxBitrate.
 func NewEncoder(bitrate int) (*Encoder, error) {
-	mode := hraban.AppAudio
+	mode, delay := hraban.AppAudio, fullDelay
 	if bitrate >= lowDelayBitrate {
-		mode = hraban.AppRestrictedLowdelay
+		mode, delay = hraban.AppRestrictedLowdelay, lowDelay
 	}
 	enc, err := hraban.NewEncoder(audio.SampleRate, audio.Channels, mode)
 	if err != nil {
@@ -50,7 +58,7 @@ func NewEncoder(bitrate int) (*Encoder, error) {
 	if err := enc.SetComplexity(10); err != nil {
 		return nil, fmt.Errorf("set opus complexity: %w", err)
 	}
-	return &Encoder{enc: enc}, nil
+	return &Encoder{enc: enc, delay: delay}, nil
 }
 
 // Encode encodes interleaved stereo samples in [-1, 1], as many as one of
@@ -60,6 +68,9 @@ func (e *Encoder) Encode(pcm []float32, data []byte) (int, error) {
 	// The binding takes the slice's capacity for its length.
 	return e.enc.EncodeFloat32(pcm, data[:len(data):len(data)])
 }
+
+// Delay implements audio.Encoder.
+func (e *Encoder) Delay() time.Duration { return e.delay }
 
 // Version names the libopus that is linked, as "libopus 1.3.1".
 func Version() string { return hraban.Version() }

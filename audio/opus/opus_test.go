@@ -2,6 +2,7 @@ package opus
 
 import (
 	"math"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -58,6 +59,52 @@ func TestEncode(t *testing.T) {
 			if math.Abs(20*math.Log10(rms/(0.5/math.Sqrt2))) > tolerance {
 				t.Errorf("%d b/s, %v: level %.3f", bitrate, frame, rms)
 			}
+		}
+	}
+}
+
+// The encoder says how far the sound of a decoded packet is behind.
+func TestDelay(t *testing.T) {
+	const frame, frames = 960, 10
+	for _, bitrate := range []int{32000, 128000} {
+		enc, err := NewEncoder(bitrate)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dec, err := hraban.NewDecoder(audio.SampleRate, audio.Channels)
+		if err != nil {
+			t.Fatal(err)
+		}
+		random := rand.New(rand.NewPCG(1, 2))
+		in, out := make([]float32, frames*frame*audio.Channels), make([]float32, frames*frame*audio.Channels)
+		for i := range in {
+			in[i] = random.Float32() - 0.5
+		}
+		data := make([]byte, audio.MaxPacketSize)
+		for at := 0; at < len(in); at += frame * audio.Channels {
+			part := func(pcm []float32) []float32 { return pcm[at : at+frame*audio.Channels] }
+			size, err := enc.Encode(part(in), data)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := dec.DecodeFloat32(data[:size:size], part(out)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// The delay is where what came out is most like what went in.
+		var best int
+		var most float32
+		for delay := range frame {
+			var like float32
+			for i := frame * audio.Channels; i < len(out); i += audio.Channels {
+				like += out[i] * in[i-delay*audio.Channels]
+			}
+			if like > most {
+				best, most = delay, like
+			}
+		}
+		if got := audio.Duration(best); got != enc.Delay() {
+			t.Errorf("%d b/s: a delay of %v, it says %v", bitrate, got, enc.Delay())
 		}
 	}
 }

@@ -1,4 +1,4 @@
-import { parseText, refusal, type PageMessage, type Pong, type Refusal, type Stream } from "./protocol";
+import { closing, isFinal, parseText, type PageMessage, type Pong, type Refusal, type Stream } from "./protocol";
 import type { Answer } from "./session";
 
 /** The part of a WebSocket that a connection uses. */
@@ -14,8 +14,8 @@ export interface Socket {
 export type Status =
   | { phase: "connecting" }
   | { phase: "open"; stream: Stream }
-  /** Comes back by itself. */
-  | { phase: "waiting" }
+  /** Comes back by itself; why: what the server said at the end, if it did. */
+  | { phase: "waiting"; why: Refusal | null }
   /** Does not come back. */
   | { phase: "ended"; refusal: Refusal };
 
@@ -41,10 +41,20 @@ export interface Host {
 
 const FIRST = 400; // ms
 const LONGEST = 10_000; // ms
-const OPENING = 10_000; // ms
 
-/** A live stream that sends nothing for so long is dead, whatever the socket says. */
-const SILENT = 5000; // ms
+/**
+ * How long a socket may take to open. Soon after the network was away a new
+ * handshake is quicker than the former one's next attempt, which is later each time.
+ */
+const OPENING = 10_000; // ms
+const REOPENING = 2500; // ms
+
+/**
+ * A live stream that sends nothing for so long is dead, whatever the socket says:
+ * TCP may take as long again as the network was away.
+ */
+const SILENT = 2000; // ms
+const MESSAGES = 3;
 
 /** A connection that lasted so long was no failure. */
 const STEADY = 5000; // ms
@@ -64,6 +74,10 @@ export class Connection {
   private opened = 0;
   private heard = 0;
   private stream: Stream | null = null;
+  private why: Refusal | null = null;
+  /** Whether there was a stream. */
+  private known = false;
+  private held = false;
   private waiting = false;
   private stopped = false;
 
@@ -80,13 +94,22 @@ export class Connection {
     this.drop();
   }
 
+  /** Leaves the server for as long as nobody could hear anything; status stays as it was. */
+  hold(held: boolean): void {
+    if (this.stopped || held === this.held) return;
+    this.held = held;
+    this.waiting = false;
+    if (held) this.drop();
+    else this.connect();
+  }
+
   /** Tries at once what would be tried later, and replaces a socket that has gone quiet. */
   hurry(): void {
-    if (this.stopped) return;
+    if (this.stopped || this.held) return;
     if (this.waiting) {
       this.tries = 0;
       this.connect();
-    } else if (this.stream && this.host.now() - this.heard > SILENT / 2) {
+    } else if (this.stream && this.host.now() - this.heard > this.silence / 2) {
       this.retry(0);
     }
   }
@@ -104,7 +127,8 @@ export class Connection {
     this.host.status({ phase: "connecting" });
     const socket = this.host.open();
     this.socket = socket;
-    this.next = this.host.after(OPENING, () => this.failed());
+    const patience = this.known ? Math.min(OPENING, REOPENING * 1.5 ** this.tries) : OPENING;
+    this.next = this.host.after(patience, () => this.retry(this.tries));
     socket.onopen = () => {
       this.next();
       this.opened = this.heard = this.host.now();
@@ -126,6 +150,8 @@ export class Connection {
     }
     const { type, ...stream } = message;
     this.stream = type === "welcome" ? stream : { ...this.stream, ...stream };
+    this.known = true;
+    this.why = null;
     this.host.status({ phase: "open", stream: this.stream });
     this.guard();
   }
@@ -134,24 +160,32 @@ export class Connection {
   private guard(): void {
     this.watch();
     if (this.stream?.state !== "live") return;
-    const quiet = this.host.now() - this.heard;
-    if (quiet >= SILENT) this.retry(0);
-    else this.watch = this.host.after(SILENT - quiet, () => this.guard());
+    const left = this.heard + this.silence - this.host.now();
+    if (left <= 0) this.retry(0);
+    else this.watch = this.host.after(left, () => this.guard());
+  }
+
+  private get silence(): number {
+    return Math.max(SILENT, MESSAGES * (this.stream?.frame ?? 0));
   }
 
   private closed(code: number, reason: string): void {
-    const why = refusal(code, reason);
-    if (why) this.end(why);
-    else if (this.opened > 0) this.retry(this.host.now() - this.opened > STEADY ? 0 : this.tries);
+    const why = closing(code, reason);
+    if (why && isFinal(code)) {
+      this.end(why);
+      return;
+    }
+    this.why = why ?? this.why;
+    if (this.opened > 0) this.retry(this.host.now() - this.opened > STEADY ? 0 : this.tries);
     else this.failed();
   }
 
   /** The socket did not open. */
   private failed(): void {
     this.drop();
-    this.host.status({ phase: "waiting" });
+    this.host.status({ phase: "waiting", why: this.why });
     void this.host.ask().then((answer) => {
-      if (this.stopped || this.socket) return;
+      if (this.stopped || this.held || this.socket) return;
       if (answer.kind === "refused") this.end(answer.refusal);
       else this.retry(this.tries);
     });
@@ -161,7 +195,7 @@ export class Connection {
     this.drop();
     this.waiting = true;
     this.tries = tries + 1;
-    this.host.status({ phase: "waiting" });
+    this.host.status({ phase: "waiting", why: this.why });
     this.next();
     this.next = this.host.after(backOff(tries, this.host.random()), () => this.connect());
   }

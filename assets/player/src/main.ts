@@ -39,6 +39,7 @@ const model: Model = {
   wanted: false,
   status: null,
   lost: false,
+  why: null,
   blocked: false,
   sounding: false,
 };
@@ -54,8 +55,10 @@ try {
       if (status.phase === "open") {
         model.stream = { ...model.stream, ...status.stream };
         model.lost = false;
+        model.why = null;
       } else if (status.phase === "waiting") {
         model.lost = true;
+        model.why = status.why;
       } else if (status.phase === "ended") {
         refuse(status.refusal);
       }
@@ -102,6 +105,7 @@ function play(): void {
   model.wanted = true;
   model.status = null;
   model.lost = model.blocked = model.sounding = false;
+  model.why = null;
   forget();
   player.play({ ...link, page });
   render();

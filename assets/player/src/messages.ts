@@ -20,6 +20,8 @@ export type ToWorker =
       port: MessagePort;
     }
   | { type: "close" }
+  /** Nobody can hear anything just now, or can again: no need to receive, then. */
+  | { type: "hold"; held: boolean }
   /** For the server to know. */
   | { type: "stats"; stats: Stats }
   /** The browser is online again, or the page was woken: don't wait. */
@@ -27,6 +29,8 @@ export type ToWorker =
 
 /** What the worker tells the page. */
 export type FromWorker =
+  /** It runs; the first message. */
+  | { type: "up" }
   | { type: "broken"; message: string }
   | { type: "status"; status: Status }
   /** About once a second: what was lost, and the bits a second that come in. */

@@ -12,6 +12,12 @@ import { Smooth } from "./smooth";
 const STATS = 5000; // ms
 const FIRST = 2000; // ms
 
+/** How long the browser may hold the device until the server is left: nobody hears what it sends. */
+const HELD = 10_000; // ms
+
+/** How long to wait before the worker is fetched again, when that failed. */
+const AGAIN = 2000; // ms
+
 /** What the player tells, on the main thread. */
 export interface Listener {
   status(status: Status): void;
@@ -39,7 +45,9 @@ export interface Target {
  * audio device with the jitter buffer in front of it on play.
  */
 export class Player {
-  private readonly worker = new Worker(WORKER);
+  private worker: Worker | null = null;
+  /** What the worker is to be told once it runs. */
+  private waiting: [message: ToWorker, transfer: Transferable[]][] = [];
   private playing: Playing | null = null;
   private owner: Telling | null = null;
   private gain = 1;
@@ -49,8 +57,7 @@ export class Player {
     private readonly listener: Listener,
     private choice: Choice,
   ) {
-    this.worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.take(data);
-    this.worker.onerror = () => this.listener.broken();
+    this.fetch();
     // Into the cache, so that it is there at the click.
     if (hasWorklet()) void fetch(WORKLET_MODULE).catch(() => undefined);
   }
@@ -70,6 +77,7 @@ export class Player {
     if (!this.playing) return;
     this.tell({ type: "close" });
     this.playing.close();
+    this.owner?.close();
     this.playing = this.owner = null;
   }
 
@@ -92,7 +100,21 @@ export class Player {
     this.playing?.setGain(this.gain);
   }
 
-  private take(message: FromWorker): void {
+  private fetch(): void {
+    const worker = new Worker(WORKER);
+    worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.take(data, worker);
+    worker.onerror = ({ message }) => {
+      // Without a message it is the network's fault, not the program's.
+      if (this.worker || message) this.listener.broken();
+      else setTimeout(() => this.fetch(), AGAIN);
+    };
+  }
+
+  private take(message: FromWorker, worker: Worker): void {
+    if (message.type === "up") {
+      this.worker = worker;
+      for (const [message, transfer] of this.waiting.splice(0)) worker.postMessage(message, transfer);
+    }
     if (message.type === "broken") this.listener.broken();
     if (!this.owner) return;
     if (message.type === "status") this.listener.status(message.status);
@@ -101,7 +123,8 @@ export class Player {
   }
 
   private tell(message: ToWorker, transfer: Transferable[] = []): void {
-    this.worker.postMessage(message, transfer);
+    if (this.worker) this.worker.postMessage(message, transfer);
+    else this.waiting.push([message, transfer]);
   }
 }
 
@@ -111,6 +134,7 @@ class Telling implements Owner {
   private readonly latency = new Smooth(1, 50);
   private next = performance.now() + FIRST;
   private last = performance.now();
+  private holding: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     private readonly listener: Listener,
@@ -119,6 +143,13 @@ class Telling implements Owner {
 
   blocked(blocked: boolean): void {
     this.listener.blocked(blocked);
+    clearTimeout(this.holding);
+    if (blocked) this.holding = setTimeout(() => this.tell({ type: "hold", held: true }), HELD);
+    else this.tell({ type: "hold", held: false });
+  }
+
+  close(): void {
+    clearTimeout(this.holding);
   }
 
   report(report: Report): void {

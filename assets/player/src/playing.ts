@@ -15,6 +15,9 @@ const GLIDE = 0.015; // s
 
 const REPORT = 100; // ms
 
+/** A device that has not started by then is held back: Firefox may take 2 s. */
+const STARTED = 4000; // ms
+
 /** How long to wait before the browser is asked again for a device that it took away. */
 const AGAIN = 1000; // ms
 
@@ -72,6 +75,7 @@ export class Playing {
       audioSession.addEventListener("statechange", this.regain);
     }
     this.resume();
+    setTimeout(() => this.changed(), STARTED);
     void this.attach(port);
   }
 

@@ -101,11 +101,16 @@ export function parseJSON(text: string): Record<string, unknown> | null {
 /** Close codes from here on mean: don't come back. */
 const FINAL = 4400;
 
-/** Returns why a close code ends the listening, or null if the player shall come back. */
-export function refusal(code: number, reason: string): Refusal | null {
-  if (code < FINAL) return null;
+/** Whether a close code means that the player shall not come back. */
+export function isFinal(code: number): boolean {
+  return code >= FINAL;
+}
+
+/** Returns what a close code says to a listener, or null if it is none of the server's. */
+export function closing(code: number, reason: string): Refusal | null {
   const known = table.codes.find((entry) => entry.code === code);
   if (known) return { error: known.name, title: known.title, say: known.say };
+  if (!isFinal(code)) return null;
   return { error: `code-${code}`, title: "The stream has ended for this link", say: reason };
 }
 

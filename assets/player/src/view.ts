@@ -18,6 +18,8 @@ export interface Model {
   status: Status | null;
   /** There was a connection, or a try at one, that failed. */
   lost: boolean;
+  /** What the server said when it ended the connection, if it did. */
+  why: Refusal | null;
   /** The browser holds the audio device back. */
   blocked: boolean;
   /** Sound is coming out. */
@@ -81,7 +83,8 @@ export function view(model: Model): View {
     return model.sounding ? show("live", "Live", "", "pause") : show("connecting", "Starting", "", "pause");
   }
   if (model.lost) {
-    return show("reconnecting", "Reconnecting", "The connection was lost. Trying again.", "pause");
+    const { title, say } = model.why ?? { title: "Reconnecting", say: "The connection was lost. Trying again." };
+    return show("reconnecting", title, say, "pause");
   }
   return show("connecting", "Connecting", "", "pause");
 }

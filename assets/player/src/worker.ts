@@ -61,6 +61,10 @@ class Listening {
     this.connection.hurry();
   }
 
+  hold(held: boolean): void {
+    this.connection.hold(held);
+  }
+
   stats(stats: Stats): void {
     const { late, lost } = this.assembler.losses;
     this.connection.send({ type: "stats", ...stats, late, lost });
@@ -145,6 +149,7 @@ async function listen(opening: Opening): Promise<Listening> {
   return new Listening(opening, new Assembler(await decoder));
 }
 
+tell({ type: "up" });
 scope.onmessage = ({ data }: MessageEvent<ToWorker>) => {
   const current = listening;
   switch (data.type) {
@@ -153,6 +158,9 @@ scope.onmessage = ({ data }: MessageEvent<ToWorker>) => {
       break;
     case "hurry":
       void current?.then((it) => it.hurry());
+      return;
+    case "hold":
+      void current?.then((it) => it.hold(data.held));
       return;
     case "stats":
       void current?.then((it) => it.stats(data.stats));

@@ -78,7 +78,11 @@ function rig(answer: Answer = { kind: "unreachable" }) {
   });
   connection.start();
   const phase = () => seen[seen.length - 1]!.phase;
-  return { connection, clock, wires, seen, messages, pongs, asked, phase };
+  const why = () => {
+    const last = seen[seen.length - 1]!;
+    return last.phase === "waiting" && last.why?.error;
+  };
+  return { connection, clock, wires, seen, messages, pongs, asked, phase, why };
 }
 
 /** Lets the promises that were kept run. */
@@ -124,14 +128,15 @@ test("pings go out once the server listens, and their answers come in", () => {
 });
 
 test("a restart is come back from, with back-off", () => {
-  const { clock, wires, phase } = rig();
+  const { clock, wires, phase, why } = rig();
   wires[0]!.welcome();
   wires[0]!.onclose?.({ code: 1012, reason: "back soon" });
-  assert.equal(phase(), "waiting");
+  assert.deepEqual([phase(), why()], ["waiting", "restart"]);
   clock.tick(400);
   assert.equal(wires.length, 2);
   wires[1]!.onopen?.();
   wires[1]!.onclose?.({ code: 1006, reason: "" });
+  assert.equal(why(), "restart", "that is still why");
   clock.tick(400);
   assert.equal(wires.length, 2, "the second wait is longer");
   clock.tick(400);
@@ -181,6 +186,41 @@ test("a handshake that hangs is given up", async () => {
   assert.equal(wires.length, 2);
 });
 
+test("after an outage handshakes are given up sooner, but not ever sooner", () => {
+  const { clock, wires } = rig();
+  wires[0]!.welcome();
+  wires[0]!.onclose?.({ code: 1006, reason: "" });
+  const waits = [];
+  for (let i = 1; i < 8; i++) {
+    while (wires.length === i) clock.tick(10);
+    const from = clock.now;
+    while (!wires[i]!.closed) clock.tick(10);
+    waits.push(clock.now - from);
+  }
+  assert.deepEqual(waits.map((ms) => Math.round(ms / 100)), [38, 56, 84, 100, 100, 100, 100]);
+});
+
+test("held, it leaves the server and says nothing, and then it is back", async () => {
+  const { clock, connection, wires, seen, phase } = rig();
+  wires[0]!.welcome();
+  const before = seen.length;
+  connection.hold(true);
+  assert(wires[0]!.closed);
+  connection.hurry();
+  clock.tick(60_000);
+  assert.equal(wires.length, 1);
+  assert.equal(seen.length, before);
+  connection.hold(false);
+  wires[1]!.welcome();
+  assert.equal(phase(), "open");
+
+  wires[1]!.onclose?.({ code: 1006, reason: "" });
+  connection.hold(true);
+  clock.tick(60_000);
+  await turn();
+  assert.equal(wires.length, 2, "nor while it waits to try again");
+});
+
 test("online again: at once", async () => {
   const { clock, connection, wires } = rig();
   for (let i = 0; i < 6; i++) {
@@ -206,7 +246,7 @@ test("a live stream that goes quiet is opened anew, a paused one is left alone",
     wires[0]!.onmessage?.({ data: new ArrayBuffer(3) });
   }
   assert.equal(phase(), "open");
-  clock.tick(5000);
+  clock.tick(2000);
   assert.equal(phase(), "waiting");
   assert(wires[0]!.closed);
   clock.tick(400);

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import table from "../src/codes.json";
-import { parseText, refusal } from "../src/protocol";
+import { closing, isFinal, parseText } from "../src/protocol";
 import { readAnswer } from "../src/session";
 
 test("text messages", () => {
@@ -33,11 +33,13 @@ test("a title is cut to what fits", () => {
 
 test("close codes: below 4400 is for now, from there on for good", () => {
   for (const { code, name, title, say } of table.codes) {
-    assert.equal(refusal(code, "") !== null, code >= 4400, name);
+    assert.deepEqual(closing(code, ""), { error: name, title, say });
+    assert.equal(isFinal(code), code >= 4400, name);
     assert(title !== "" && say !== "", name);
   }
-  for (const code of [1000, 1001, 1005, 1006, 1011, 1012, 4001, 4399]) assert.equal(refusal(code, ""), null);
-  assert.equal(refusal(4444, "some later reason")?.say, "some later reason");
+  for (const code of [1000, 1001, 1005, 1006, 1011, 1012, 4001, 4399]) assert(!isFinal(code));
+  for (const code of [1000, 1006, 4399]) assert.equal(closing(code, "because"), null);
+  assert.equal(closing(4444, "some later reason")?.say, "some later reason");
 });
 
 test("answers about a session", () => {

@@ -11,6 +11,7 @@ const idle: Model = {
   wanted: false,
   status: null,
   lost: false,
+  why: null,
   blocked: false,
   sounding: false,
 };
@@ -29,12 +30,18 @@ const cases: [string, Partial<Model>, string, string][] = [
   ["paused", { ...open, stream: { state: "paused" } }, "paused", "pause"],
   ["interrupted", { ...open, stream: { state: "interrupted" } }, "interrupted", "pause"],
   ["offline", { ...open, stream: { state: "offline" } }, "offline", "pause"],
-  ["lost", { wanted: true, lost: true, status: { phase: "waiting" } }, "reconnecting", "pause"],
+  ["lost", { wanted: true, lost: true, status: { phase: "waiting", why: null } }, "reconnecting", "pause"],
   ["lost, and trying", { wanted: true, lost: true, status: { phase: "connecting" } }, "reconnecting", "pause"],
   ["blocked", { ...open, blocked: true }, "blocked", "play"],
   ["expired", { refusal: { error: "expired", title: "This link has expired", say: "Ask." } }, "ended", "none"],
   ["replaced", { refusal: { error: "replaced", title: "Elsewhere", say: "Press play." } }, "ended", "play"],
 ];
+
+test("view: what the server said at the end is shown until it is back", () => {
+  const why = { error: "restart", title: "Gone for now", say: "Wait." };
+  const shown = view({ ...idle, wanted: true, lost: true, why, status: { phase: "connecting" } });
+  assert.deepEqual([shown.state, shown.word, shown.hint], ["reconnecting", "Gone for now", "Wait."]);
+});
 
 for (const [name, part, state, button] of cases) {
   test(`view: ${name}`, () => {

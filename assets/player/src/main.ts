@@ -201,6 +201,7 @@ function setVolume(volume: number, muted: boolean): void {
   slider.setAttribute("aria-valuetext", `${volume} %`);
   root.style.setProperty("--volume", `${volume}%`);
   mute.setAttribute("aria-pressed", String(muted));
+  mute.classList.toggle("silent", muted || volume === 0);
   if (player) player.volume = muted ? 0 : volume / 100;
 }
 

@@ -29,6 +29,8 @@ export interface Host {
   status(status: Status): void;
   /** Takes a binary message. */
   binary(message: ArrayBuffer): void;
+  /** Sends a ping. */
+  ping(): void;
   /** Takes the answer to a ping. */
   pong(pong: Pong): void;
   /** 0 to 1. */
@@ -50,11 +52,26 @@ const OPENING = 10_000; // ms
 const REOPENING = 2500; // ms
 
 /**
- * A live stream that sends nothing for so long is dead, whatever the socket says:
- * TCP may take as long again as the network was away.
+ * How long nothing may come until the server is asked for a sign of life: sound
+ * while the stream is live, which lasts MESSAGES messages, answers to pings else.
+ * TCP itself may take as long again as the network was away to notice.
  */
-const SILENT = 2000; // ms
-const MESSAGES = 3;
+const SILENT = 1000; // ms
+const MESSAGES = 2;
+const QUIET = 15_000; // ms
+
+/** How long it has to answer: a live stream again as long as it was silent. */
+const ANSWER = 2000; // ms
+
+/** How often that is looked at, while live and else. */
+const LOOK = 250; // ms
+const GLANCE = 1000; // ms
+
+/** A look that is later than this was asleep meanwhile, and what was connected is gone. */
+const SLEPT = 5000; // ms
+
+/** What has not opened by then is opened anew when the network is back. */
+const YOUNG = 1000; // ms
 
 /** A connection that lasted so long was no failure. */
 const STEADY = 5000; // ms
@@ -71,8 +88,12 @@ export class Connection {
   private next = nothing;
   private watch = nothing;
   private tries = 0;
+  /** When the socket was made, opened, heard of, asked for a sign of life, looked at. */
+  private made = 0;
   private opened = 0;
   private heard = 0;
+  private asked = 0;
+  private looked = 0;
   private stream: Stream | null = null;
   private why: Refusal | null = null;
   /** Whether there was a stream. */
@@ -106,11 +127,12 @@ export class Connection {
   /** Tries at once what would be tried later, and replaces a socket that has gone quiet. */
   hurry(): void {
     if (this.stopped || this.held) return;
-    if (this.waiting) {
+    const now = this.host.now();
+    if (this.stream && this.stream.state !== "live") {
+      this.doubt();
+    } else if (this.waiting || now - (this.stream ? this.heard : this.made) > YOUNG) {
       this.tries = 0;
       this.connect();
-    } else if (this.stream && this.host.now() - this.heard > this.silence / 2) {
-      this.retry(0);
     }
   }
 
@@ -120,17 +142,16 @@ export class Connection {
   }
 
   private connect(): void {
-    this.next();
+    this.drop();
     this.waiting = false;
-    this.stream = null;
     this.opened = 0;
+    this.made = this.host.now();
     this.host.status({ phase: "connecting" });
     const socket = this.host.open();
     this.socket = socket;
     const patience = this.known ? Math.min(OPENING, REOPENING * 1.5 ** this.tries) : OPENING;
     this.next = this.host.after(patience, () => this.retry(this.tries));
     socket.onopen = () => {
-      this.next();
       this.opened = this.heard = this.host.now();
     };
     socket.onmessage = ({ data }) => {
@@ -152,21 +173,35 @@ export class Connection {
     this.stream = type === "welcome" ? stream : { ...this.stream, ...stream };
     this.known = true;
     this.why = null;
+    this.next();
+    this.looked = this.host.now();
     this.host.status({ phase: "open", stream: this.stream });
     this.guard();
   }
 
-  /** Watches a live stream for silence: a network that went away closes no socket. */
+  /** Watches for silence: a network that went away closes no socket. */
   private guard(): void {
     this.watch();
-    if (this.stream?.state !== "live") return;
-    const left = this.heard + this.silence - this.host.now();
-    if (left <= 0) this.retry(0);
-    else this.watch = this.host.after(left, () => this.guard());
+    const now = this.host.now();
+    const live = this.stream?.state === "live";
+    const silence = live ? Math.max(SILENT, MESSAGES * (this.stream?.frame ?? 0)) : QUIET;
+    const asleep = now - this.looked > SLEPT;
+    this.looked = now;
+    if (asleep) {
+      this.connect();
+    } else if (this.asked > this.heard && now - this.asked >= (live ? silence : ANSWER)) {
+      this.retry(0);
+    } else {
+      if (now - this.heard >= silence) this.doubt();
+      this.watch = this.host.after(live ? LOOK : GLANCE, () => this.guard());
+    }
   }
 
-  private get silence(): number {
-    return Math.max(SILENT, MESSAGES * (this.stream?.frame ?? 0));
+  /** Asks the server for a sign of life, once. */
+  private doubt(): void {
+    if (this.asked > this.heard) return;
+    this.asked = this.host.now();
+    this.host.ping();
   }
 
   private closed(code: number, reason: string): void {

@@ -12,7 +12,7 @@ const SHARE = 0.995;
  * outage: a buffer that covered it would be far behind for a rare event. Where
  * it lasts, it is no outage but another way or another clock.
  */
-const OUTAGE = 600; // ms
+export const OUTAGE = 600; // ms
 const OUTAGE_LASTS = 2000; // ms
 const OVER = 20; // ms
 
@@ -31,6 +31,8 @@ export class Jitter {
   outage = false;
   /** Messages that the window holds. */
   count = 0;
+  /** What comes later than this is an outage's doing, in milliseconds. */
+  limit = OUTAGE;
 
   private readonly typical = new Smooth(2, 15);
   private readonly bins = new Uint16Array(BINS);
@@ -56,7 +58,7 @@ export class Jitter {
     if (arrived - this.joined < JOIN) return;
     const delay = arrived - at;
     this.last = this.typical.empty ? 0 : delay - this.typical.value;
-    if (Math.abs(this.last) > OUTAGE && !this.outage) {
+    if (Math.abs(this.last) > this.limit && !this.outage) {
       this.outage = true;
       this.since = arrived;
     }
@@ -80,7 +82,7 @@ export class Jitter {
   need(): number {
     let over = Math.floor(this.count * (1 - SHARE));
     while (this.top > 0 && this.bins[this.top] === 0) this.top--;
-    for (let bin = this.top; bin > 0; bin--) {
+    for (let bin = Math.min(this.top, Math.ceil(this.limit / BIN)); bin > 0; bin--) {
       over -= this.bins[bin]!;
       if (over < 0) return bin * BIN;
     }

@@ -4,6 +4,7 @@ import { loadChoice, saveChoice } from "./choice";
 import type { Facts } from "./details";
 import { Panel } from "./panel";
 import { Player } from "./player";
+import { Presence } from "./presence";
 import { askSession } from "./session";
 import { view, type Model, type View } from "./view";
 import type { Choice } from "./profile";
@@ -47,6 +48,7 @@ const model: Model = {
 const facts: Facts = { choice: loadChoice(), report: null, losses: null, bitrate: 0, secure: location.protocol === "https:" };
 const panel = new Panel(facts, choose);
 
+const presence = new Presence();
 let player: Player | null = null;
 try {
   player = new Player({
@@ -98,7 +100,7 @@ try {
 function play(): void {
   if (!link || !player || model.broken) return;
   if (model.wanted && model.blocked) {
-    player.wake();
+    player.wake(true);
     return;
   }
   model.refusal = null;
@@ -108,16 +110,19 @@ function play(): void {
   model.why = null;
   forget();
   player.play({ ...link, page });
+  presence.play();
   render();
 }
 
 function stop(): void {
   player?.stop();
-  model.wanted = model.sounding = false;
+  presence.pause();
+  model.wanted = model.sounding = model.lost = false;
   root.style.removeProperty("--level");
   facts.report = null;
   panel.update(facts, true);
   render();
+  void ask();
 }
 
 /** Takes away what was said of the last playing. */
@@ -146,7 +151,10 @@ function refuse(refusal: Refusal): void {
   stop();
 }
 
-/** Asks what there is to hear, until there is an answer; while listening the socket tells. */
+/** How often a page that doesn't listen is brought up to date. */
+const FRESH = 30_000; // ms
+
+/** Asks what there is to hear, and again after a while; while listening the socket tells. */
 let asking = 0;
 async function ask(tries = 0): Promise<void> {
   if (!link || model.wanted || model.refusal) return;
@@ -154,14 +162,16 @@ async function ask(tries = 0): Promise<void> {
   const answer = await askSession(link.base, link.token);
   if (turn !== asking || model.wanted) return;
   model.unreachable = answer.kind === "unreachable";
-  if (answer.kind === "welcome") {
-    model.stream = answer.stream;
-  } else if (answer.kind === "refused") {
+  if (answer.kind === "refused") {
     refuse(answer.refusal);
     return;
-  } else {
-    setTimeout(() => turn === asking && void ask(tries + 1), backOff(tries, Math.random()));
   }
+  if (answer.kind === "welcome") model.stream = answer.stream;
+  const again = model.unreachable ? tries + 1 : 0;
+  setTimeout(
+    () => turn === asking && (again || document.visibilityState === "visible") && void ask(again),
+    again ? backOff(tries, Math.random()) : FRESH,
+  );
   render();
 }
 
@@ -192,6 +202,7 @@ function announce({ title, state, word }: View): void {
   if (session.playbackState !== playing) session.playbackState = playing;
   const artist = state === "live" || state === "ready" ? "Earshot" : word;
   if (session.metadata?.title === title && session.metadata.artist === artist) return;
+  session.setPositionState?.({ duration: Infinity }); // live
   const icon = document.querySelector<HTMLLinkElement>("link[rel=icon]");
   session.metadata = new MediaMetadata({ title, artist, artwork: icon ? [{ src: icon.href, sizes: "any", type: icon.type }] : [] });
 }

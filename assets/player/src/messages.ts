@@ -42,7 +42,9 @@ export type FromWorker =
 export type ToSink =
   | { type: "chunk"; chunk: Chunk }
   | { type: "live"; live: boolean }
-  | { type: "rejoin"; length: number };
+  | { type: "rejoin"; length: number }
+  /** What came until now is old. */
+  | { type: "forget" };
 
 /** What the sink tells the worker. */
 export interface SinkToWorker {

@@ -49,6 +49,7 @@ export class Player {
   /** What the worker is to be told once it runs. */
   private waiting: [message: ToWorker, transfer: Transferable[]][] = [];
   private playing: Playing | null = null;
+  private target: Target | null = null;
   private owner: Telling | null = null;
   private gain = 1;
 
@@ -65,6 +66,7 @@ export class Player {
   /** Starts to play. Call it in a click's handler: browsers start no sound otherwise. */
   play(target: Target): void {
     this.stop();
+    this.target = target;
     const { port1, port2 } = new MessageChannel();
     this.owner = new Telling(this.listener, (message) => this.tell(message));
     this.playing = new Playing(port2, this.gain, this.choice, this.owner);
@@ -81,10 +83,14 @@ export class Player {
     this.playing = this.owner = null;
   }
 
-  /** Wakes what may have fallen asleep: call it when the page is shown, the network is back, or on a click. */
-  wake(): void {
-    if (!this.playing) return;
-    this.playing.resume();
+  /** Wakes what may have fallen asleep: call it when the page is shown, the network is back, or in a click's handler. */
+  wake(click = false): void {
+    if (!this.playing || !this.target) return;
+    if (click && this.playing.dead) {
+      this.play(this.target);
+      return;
+    }
+    this.playing.resume(click);
     this.tell({ type: "hurry" });
   }
 

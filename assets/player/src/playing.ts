@@ -21,6 +21,10 @@ const STARTED = 4000; // ms
 /** How long to wait before the browser is asked again for a device that it took away. */
 const AGAIN = 1000; // ms
 
+/** How often the device is looked at, and how long its clock may stand though it runs: then it has died. iOS has that after calls. */
+const WATCH = 1000; // ms
+const DEAD = 2500; // ms
+
 /** Longer than this from capture to ear is no latency but a wrong clock. */
 const LONGEST = 60_000; // ms
 
@@ -55,8 +59,15 @@ export class Playing {
   private node: AudioWorkletNode | null = null;
   private scheduled: Scheduled | null = null;
   private timer: ReturnType<typeof setInterval> | undefined;
+  private readonly watch: ReturnType<typeof setInterval>;
   private closed = false;
   private asked = -Infinity;
+  /** The context's time when it was last looked at, when that was, and when it last moved. */
+  private time = 0;
+  private looked = performance.now();
+  private moved = this.looked;
+  /** Whether the device plays nothing any more, and only another one will. */
+  dead = false;
 
   /** port: where the worker's sound comes from; gain: 0 to 1. Call it in a click's handler. */
   constructor(
@@ -74,14 +85,18 @@ export class Playing {
       audioSession.type = "playback";
       audioSession.addEventListener("statechange", this.regain);
     }
-    this.resume();
+    this.resume(true);
     setTimeout(() => this.changed(), STARTED);
+    this.watch = setInterval(() => this.look(), WATCH);
     void this.attach(port);
   }
 
-  resume(): void {
+  /** click: whether this is called in a click's handler. */
+  resume(click: boolean): void {
     // Refused outside a click by some browsers; then the page asks for one.
     this.asked = performance.now();
+    // A context that is resumed during an interruption may never play again.
+    if (this.context.state === "interrupted" && !click) return;
     if (this.context.state !== "running") void this.context.resume().catch(() => undefined);
     this.outlet.start();
   }
@@ -99,6 +114,7 @@ export class Playing {
   close(): void {
     this.closed = true;
     clearInterval(this.timer);
+    clearInterval(this.watch);
     const { audioSession } = navigator as { audioSession?: EventTarget };
     audioSession?.removeEventListener("statechange", this.regain);
     this.volume.gain.setTargetAtTime(0, this.context.currentTime, FADE / 4);
@@ -112,7 +128,7 @@ export class Playing {
 
   private changed(): void {
     if (this.closed) return;
-    this.owner.blocked(this.context.state !== "running");
+    this.owner.blocked(this.dead || this.context.state !== "running");
     // After a call, say: "interrupted" has become "suspended", and nobody resumes it.
     if (this.context.state === "suspended") this.regain();
   }
@@ -120,9 +136,26 @@ export class Playing {
   private readonly regain = (): void => {
     const wait = this.asked + AGAIN - performance.now();
     setTimeout(() => {
-      if (!this.closed && this.context.state !== "running") this.resume();
+      if (!this.closed && this.context.state !== "running") this.resume(false);
     }, Math.max(0, wait));
   };
+
+  /** Looks whether the device's clock still runs. */
+  private look(): void {
+    const now = performance.now();
+    const { currentTime, state } = this.context;
+    // A page that was asleep itself has seen nothing.
+    if (currentTime !== this.time || state !== "running" || now - this.looked > 2 * WATCH) this.moved = now;
+    this.time = currentTime;
+    this.looked = now;
+    this.setDead(now - this.moved > DEAD);
+  }
+
+  private setDead(dead: boolean): void {
+    if (dead === this.dead) return;
+    this.dead = dead;
+    this.changed();
+  }
 
   private async attach(port: MessagePort): Promise<void> {
     if (hasWorklet()) {
@@ -147,6 +180,10 @@ export class Playing {
       processorOptions: { ...WORKLET, choice: this.choice },
     });
     this.node.connect(this.volume);
+    this.node.onprocessorerror = () => {
+      clearInterval(this.watch);
+      this.setDead(true);
+    };
     this.tell({ type: "listen", port }, [port]);
     this.node.port.onmessage = ({ data }: MessageEvent<FromSink>) => {
       if (!this.closed) this.report(data.figures, data.time, "worklet");

@@ -49,6 +49,8 @@ export interface Config {
   /** Keeps the target as it is. */
   fixed?: boolean;
   reader?: Reader;
+  /** Milliseconds of a clock of the thread that this lives in; Date.now, unless said. */
+  now?: () => number;
 }
 
 /** What a Playout did and how it is. Times are milliseconds of sound. */
@@ -102,10 +104,12 @@ export class Playout {
   private length = 20;
   /** It ran dry, and nothing has come since. */
   private starved = false;
-  /** On the clock of chunk.arrived: the last chunk, the first since the device last asked, and since when the wait could end. */
+  /** On the clock of chunk.arrived: the last chunk, and since when the wait could end. */
   private arrived = 0;
-  private untouched = NaN;
   private since = NaN;
+  /** When the device last asked, by a clock of this thread. */
+  private readonly now: () => number;
+  private touched = NaN;
   /** Least fill over the current and the last half of FULL. */
   private least = [Infinity, Infinity];
   private leastSince = 0;
@@ -125,7 +129,9 @@ export class Playout {
   private again = false;
 
   constructor(config: Config) {
-    const { rate, limits, start, choice = "live", fixed = false, reader = new Sinc(Math.min(1, rate / OPUS_RATE)) } = config;
+    const { rate, limits, start, choice = "live", fixed = false, now = Date.now } = config;
+    const { reader = new Sinc(Math.min(1, rate / OPUS_RATE)) } = config;
+    this.now = now;
     this.nominal = OPUS_RATE / rate;
     this.choice = choice;
     this.aim = new Target(limits, firstTarget(start, choice), fixed);
@@ -165,15 +171,14 @@ export class Playout {
     if (!chunk) return;
     const samples = chunk.left.length;
     const length = samples / MS;
-    if (tape.end - this.position + samples > tape.size - OPUS_RATE) this.drop();
-    if (chunk.gap) tape.fadeOut(this.state === "playing" ? Math.ceil(this.position) + FUTURE : this.stop);
+    if (tape.end - this.position + samples > tape.size - OPUS_RATE) this.forget();
+    if (this.now() - this.touched > Math.max(IDLE, 2 * this.length)) this.idle();
+    if (chunk.gap) this.fadeOut();
     const start = tape.end;
     tape.write(chunk.left, chunk.right);
     if (chunk.gap) tape.fadeIn(start);
 
     this.arrived = chunk.arrived;
-    if (Number.isNaN(this.untouched)) this.untouched = chunk.arrived;
-    if (chunk.arrived - this.untouched > Math.max(IDLE, 2 * this.length)) this.idle();
     this.endAt = chunk.at + length * 1000;
     const before = this.aim.value;
     const playing = this.state === "playing";
@@ -185,10 +190,16 @@ export class Playout {
     }
     this.starved = false;
     if (playing && this.aim.value > before + UP) {
-      this.owed += this.aim.value - Math.max(before, this.level.empty ? 0 : this.level.value);
+      this.owed += Math.max(0, this.aim.value - Math.max(before, this.level.empty ? 0 : this.level.value));
     }
     if (this.owed > 0) this.pause();
     if (this.state === "playing") this.steer(this.fill() + ahead, length);
+  }
+
+  /** Forgets what was not played: by the time that something can be heard again it is old. */
+  forget(): void {
+    this.stop = this.tape.end;
+    this.wait();
   }
 
   /** How much shall be buffered just after a message came, in ms. */
@@ -226,7 +237,7 @@ export class Playout {
 
   /** Notes that the device is awake, for a caller that doesn't ask for samples all the time. */
   touch(): void {
-    this.untouched = NaN;
+    this.touched = this.now();
   }
 
   /** Ends the wait if enough is there. Returns whether sound is being given. */
@@ -327,10 +338,12 @@ export class Playout {
     this.wait();
   }
 
-  /** Forgets what is on the tape. */
-  private drop(): void {
-    this.stop = this.tape.end;
-    this.wait();
+  /** Ends the sound where a gap follows. */
+  private fadeOut(): void {
+    const { tape } = this;
+    const since = this.state === "playing" ? Math.ceil(this.position) + FUTURE : this.stop;
+    if (this.state === "playing" && tape.end - since < FADE) tape.mirror();
+    else tape.fadeOut(since);
   }
 
   /** Sets the speed by the fill just after a message came, and skips what is lastingly too much. */

@@ -43,7 +43,7 @@ export class Scheduled {
     setup: Setup,
   ) {
     const rate = context.sampleRate;
-    this.playout = new Playout({ rate, ...setup });
+    this.playout = new Playout({ rate, now: () => performance.now(), ...setup });
     this.left = new Float32Array(Math.round(LONG * rate));
     this.right = new Float32Array(this.left.length);
     port.onmessage = ({ data }: MessageEvent<ToSink>) => this.take(data);

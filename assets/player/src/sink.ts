@@ -39,6 +39,9 @@ export function feed(playout: Playout, message: ToSink, ahead = 0): void {
       break;
     case "rejoin":
       playout.rejoin(message.length);
+      break;
+    case "forget":
+      playout.forget();
   }
 }
 

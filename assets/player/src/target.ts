@@ -1,4 +1,4 @@
-import { Jitter } from "./jitter";
+import { Jitter, OUTAGE } from "./jitter";
 
 /** How a buffer is kept. All in milliseconds. */
 export interface Limits {
@@ -63,6 +63,8 @@ export class Target {
   /** Sets the least that is buffered whatever is measured, in ms. The next message moves the target. */
   setLeast(least: number): void {
     if (this.least === least) return;
+    // Far behind live, longer stalls are worth to be covered.
+    this.jitter.limit = Math.max(OUTAGE, 2 * least);
     this.least = least;
     this.moved = true;
   }

@@ -41,6 +41,7 @@ class Listening {
       ask: () => askSession(opening.base, opening.token),
       status: (status) => this.status(status),
       binary: (message) => this.binary(message),
+      ping: () => this.ping(),
       pong: ({ t, at }) => this.pong(t, at),
       random: Math.random,
       now: Date.now,
@@ -63,6 +64,7 @@ class Listening {
 
   hold(held: boolean): void {
     this.connection.hold(held);
+    if (held) this.sink({ type: "forget" });
   }
 
   stats(stats: Stats): void {
@@ -81,7 +83,7 @@ class Listening {
     const { base, token, page } = this.opening;
     const url = new URL(`${base}/listen`, scope.location.href);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-    url.search = new URLSearchParams({ page, buffer: String(Math.ceil(this.buffer)) }).toString();
+    url.search = new URLSearchParams({ page, buffer: String(Math.ceil(this.buffer)), attempt: String(Date.now()) }).toString();
     const socket = new WebSocket(url, ["earshot.v1", `earshot.bearer.${token}`]);
     socket.binaryType = "arraybuffer";
     return socket as Socket;
@@ -104,6 +106,7 @@ class Listening {
   }
 
   private ping(): void {
+    clearTimeout(this.pinging);
     const now = epoch();
     const wait = this.clock.ping(now);
     this.connection.send({ type: "ping", t: now });

@@ -44,7 +44,7 @@ class Clock {
       const next = this.alarms.filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0];
       if (!next) break;
       this.alarms = this.alarms.filter((other) => other !== next);
-      this.now = next.at;
+      this.now = Math.max(this.now, next.at);
       next.call();
     }
     this.now = end;
@@ -71,6 +71,7 @@ function rig(answer: Answer = { kind: "unreachable" }) {
     },
     status: (status) => seen.push(status),
     binary: (message) => messages.push(message),
+    ping: () => connection.send({ type: "ping", t: clock.now }),
     pong: (pong) => pongs.push(pong),
     random: () => 1,
     now: () => clock.now,
@@ -238,7 +239,7 @@ test("online again: at once", async () => {
 test("a live stream that goes quiet is opened anew, a paused one is left alone", () => {
   const { clock, wires, phase } = rig();
   wires[0]!.welcome("paused");
-  clock.tick(60_000);
+  clock.tick(10_000);
   assert.equal(wires.length, 1);
   wires[0]!.onmessage?.({ data: '{"type":"state","state":"live"}' });
   for (let i = 0; i < 100; i++) {
@@ -250,6 +251,70 @@ test("a live stream that goes quiet is opened anew, a paused one is left alone",
   assert.equal(phase(), "waiting");
   assert(wires[0]!.closed);
   clock.tick(400);
+  assert.equal(wires.length, 2);
+});
+
+test("a network that went before the welcome is noticed", () => {
+  const { clock, wires } = rig();
+  wires[0]!.onopen?.();
+  clock.tick(11_000);
+  assert(wires[0]!.closed);
+  assert.equal(wires.length, 2);
+});
+
+test("a live stream without sound is no dead connection while the server answers", () => {
+  const { clock, wires, phase } = rig();
+  wires[0]!.welcome();
+  for (let i = 0; i < 100; i++) {
+    clock.tick(100);
+    const ping = wires[0]!.sent.pop() as { t: number } | undefined;
+    if (ping) wires[0]!.onmessage?.({ data: JSON.stringify({ type: "pong", t: ping.t, at: 1 }) });
+  }
+  assert.equal(phase(), "open");
+  assert.equal(wires.length, 1);
+});
+
+test("a paused stream's connection is asked for a sign of life, and given up without one", () => {
+  const { clock, wires, connection } = rig();
+  wires[0]!.welcome("paused");
+  clock.tick(14_000);
+  assert.equal(wires[0]!.sent.length, 0);
+  clock.tick(2000);
+  assert.equal(wires[0]!.sent.length, 1);
+  clock.tick(3500);
+  assert(wires[0]!.closed);
+  assert.equal(wires.length, 2);
+  wires[1]!.welcome("paused");
+
+  // The page is shown: it asks at once, and leaves a good connection alone.
+  clock.tick(5000);
+  connection.hurry();
+  assert.equal(wires[1]!.sent.length, 1);
+  wires[1]!.onmessage?.({ data: '{"type":"pong","t":1,"at":1}' });
+  clock.tick(5000);
+  assert.equal(wires.length, 2);
+  connection.hurry();
+  clock.tick(3500);
+  assert.equal(wires.length, 3);
+});
+
+test("online again while a handshake is open: another one at once", () => {
+  const { clock, connection, wires } = rig();
+  clock.tick(500);
+  connection.hurry();
+  assert.equal(wires.length, 1, "a young one is left alone");
+  clock.tick(1000);
+  connection.hurry();
+  assert.equal(wires.length, 2);
+  assert(wires[0]!.closed);
+});
+
+test("after the computer's sleep the connection is opened anew at the first look", () => {
+  const { clock, wires } = rig();
+  wires[0]!.welcome();
+  clock.tick(100);
+  clock.now += 300_000; // timers stood still
+  clock.tick(250);
   assert.equal(wires.length, 2);
 });
 

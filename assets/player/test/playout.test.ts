@@ -105,7 +105,7 @@ test("sound that never comes does not raise the target", () => {
 });
 
 test("another connection goes on where the sound on the tape ends", () => {
-  const playout = new Playout({ rate: 48000, limits: LIMITS, start: 200 });
+  const playout = new Playout({ rate: 48000, limits: LIMITS, start: 200, now: () => 0 });
   const ear = new Ear();
   const out = new Float32Array(960);
   const push = (i: number, gap: boolean) =>
@@ -161,6 +161,70 @@ test("a chosen profile that is further behind is one pause, one that is closer o
   assert(Math.abs(figures.fill - 200) < 20, `${figures.fill} ms`);
   assert.equal(figures.underruns, 0);
   assert.equal(ear.silences.length, 2);
+});
+
+test("choices in quick succession end where the last one leads", () => {
+  const keys: Choice[] = ["live", "balanced", "radio", "balanced", "live", "balanced", "radio", "balanced", "live", "balanced", "radio"];
+  for (const apart of [2, 3, 5]) {
+    const { figures } = listen({
+      seconds: 45,
+      before(i, playout) {
+        const key = (i - 1500) / apart;
+        if (Number.isInteger(key) && keys[key]) playout.choose(keys[key]);
+      },
+    });
+    assert(Math.abs(figures.fill - 2000) < 20, `a key each ${apart * 20} ms: ${figures.fill} ms`);
+  }
+});
+
+test("what came while the device slept for long is forgotten on demand, not played", () => {
+  for (const choice of ["live", "radio"] as const) {
+    const { figures, ear } = listen({
+      seconds: 30,
+      runs: (time) => time < 6 || time > 20,
+      // The connection is left after a while, and there again with the device.
+      sends: (i) => i < 500 || i >= 1010,
+      before(i, playout) {
+        if (i === 500) playout.forget();
+      },
+      config: { choice },
+    });
+    assert.equal(figures.underruns, 0);
+    const [first] = ear.silences;
+    assert(first && first.at < 20.02 && first.at + first.ms / 1000 > 20.2, `silence from ${first?.at} s, ${first?.ms} ms`);
+  }
+});
+
+test("radio learns stalls of more than its two seconds", () => {
+  const dry: number[] = [];
+  const { figures } = listen({
+    seconds: 300,
+    delay: (i) => (i % 1000 >= 875 ? (1000 - (i % 1000)) * 20 : 0),
+    config: { choice: "radio" },
+    came(playout, time) {
+      const { underruns } = playout.figures();
+      if (underruns > dry.length) dry.push(Math.round(time));
+    },
+  });
+  assert(figures.target > 2450 && figures.target < 3000, `${figures.target} ms`);
+  assert(dry.length <= 4, `of 15 stalls, underruns at ${dry.join()} s`);
+});
+
+test("a port that stalls while the device plays is no sleep of the device", () => {
+  const { figures, ear } = listen({
+    seconds: 30,
+    config: { choice: "radio" },
+    handed: (arrival) => (arrival > 10 && arrival < 10.4 ? 10.4 : 0),
+  });
+  assert.equal(figures.underruns, 0);
+  assert.deepEqual(ear.silences, []);
+});
+
+test("a gap that comes when nearly nothing is left does not click", () => {
+  // The device has taken all but some milliseconds of what came before the gap.
+  for (let left = 0; left < 8; left += 0.3) {
+    listen({ seconds: 4, sends: (i) => i !== 100, burst: 128, config: { start: 40 + left, fixed: true } });
+  }
 });
 
 test("radio that is chosen before the start starts that far behind", () => {

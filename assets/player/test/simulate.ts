@@ -10,6 +10,8 @@ export interface World {
   seconds: number;
   /** How long message i travels, in ms. Messages don't overtake each other. */
   delay?: (i: number) => number;
+  /** When what came at a time in seconds is handed to the sink, if not at once. */
+  handed?: (arrival: number) => number;
   /** Whether the publisher sends message i, and whether the network loses it. */
   sends?: (i: number) => boolean;
   /** Samples that the device takes at a time. */
@@ -38,7 +40,8 @@ export const counting: Reader = {
 export function simulate(world: World): Figures {
   const { ppm = 0, frame = 20, seconds, burst = 512, runs = () => true } = world;
   const { delay = () => 0, sends = () => true, heard, came, before } = world;
-  const playout = new Playout({ rate: RATE, limits: LIMITS, start: 60, ...world.config });
+  let now = 0; // ms, where the device is
+  const playout = new Playout({ rate: RATE, limits: LIMITS, start: 60, now: () => now, ...world.config });
   playout.rejoin(frame);
   // Where nobody listens, larger steps do: it is only quicker.
   const quantum = heard ? 128 : burst;
@@ -53,6 +56,7 @@ export function simulate(world: World): Figures {
   const advance = (to: number) => {
     for (; device / RATE <= to; device += burst) {
       if (!runs(device / RATE)) continue;
+      now = (device / RATE) * 1000;
       for (let n = 0; n < burst; n += quantum) {
         playout.render(left, right);
         heard?.(left, (device + n) / RATE);
@@ -71,7 +75,10 @@ export function simulate(world: World): Figures {
       continue;
     }
     arrival = Math.max(arrival, sent + delay(i) / 1000);
-    advance(arrival);
+    // A stalled port hands over late what came in time.
+    const handed = Math.max(arrival, world.handed?.(arrival) ?? 0);
+    advance(handed);
+    now = handed * 1000;
     playout.push({ ...sound(i * samples, samples), at: i * frame * 1000, arrived: arrival * 1000, gap });
     gap = false;
     came?.(playout, arrival);

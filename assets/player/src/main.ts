@@ -101,6 +101,7 @@ function play(): void {
   if (!link || !player || model.broken) return;
   if (model.wanted && model.blocked) {
     player.wake(true);
+    presence.play();
     return;
   }
   model.refusal = null;

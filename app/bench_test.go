@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/chromedp"
-
 	"earshot/audio/audiotest"
 	"earshot/server/nettest"
 )
@@ -123,7 +121,7 @@ func (l listening) measure(b *testing.B, length time.Duration) measured {
 	page := l.open(b, sound, l.serve(b, sound, network))
 	page.evaluate("navigator.userAgent", &r.Browser)
 	played, heard := sound.StartTape("speakers"), sound.StartTape(browserSink)
-	click := clickPlay(b, page)
+	click := clickPlay(page)
 
 	// The player says what it did once a second.
 	follow := func(until time.Time, each func(said)) {
@@ -196,7 +194,7 @@ func (l listening) serve(b *testing.B, sound *audiotest.Server, network *nettest
 }
 
 // open opens a link in a new browser, ready to be played.
-func (l listening) open(b *testing.B, sound *audiotest.Server, link string) tab {
+func (l listening) open(b *testing.B, sound *audiotest.Server, link string) player {
 	b.Helper()
 	u, err := url.Parse(link)
 	if err != nil {
@@ -206,30 +204,23 @@ func (l listening) open(b *testing.B, sound *audiotest.Server, link string) tab 
 	// Over a network that isn't this computer only https is secure, and a
 	// certificate for it would be one more thing to distrust.
 	trusted := l.secure && l.network != nil
-	var page tab
+	open, trust := openChromium, "unsafely-treat-insecure-origin-as-secure="+origin.String()
 	if l.browser == "firefox" {
-		var prefs []string
-		if trusted {
-			prefs = append(prefs, fmt.Sprintf("user_pref(%q, %q);", "dom.securecontext.allowlist", origin.Hostname()))
-		}
-		page = openFirefox(b, sound.Env(), prefs...)
-	} else {
-		var options []chromedp.ExecAllocatorOption
-		if trusted {
-			options = append(options, chromedp.Flag("unsafely-treat-insecure-origin-as-secure", origin.String()))
-		}
-		page = chromium{openBrowser(b, sound.Env(), options...)}
+		open, trust = openFirefox, fmt.Sprintf("user_pref(%q, %q);", "dom.securecontext.allowlist", origin.Hostname())
 	}
+	var more []string
+	if trusted {
+		more = append(more, trust)
+	}
+	page := open(b, sound.Env(), more...)
 	// The profile is the listener's choice, which the page keeps.
 	page.navigate(origin.JoinPath("healthz").String())
-	page.evaluate(fmt.Sprintf(`localStorage.setItem(%q, %q) ?? null`, profileKey, l.profile), new(any))
-	page.navigate(link)
-	waitTab(b, page, "ready")
-	var secure bool
-	if page.evaluate("isSecureContext", &secure); secure != l.secure {
+	page.run(fmt.Sprintf("localStorage.setItem(%q, %q);", profileKey, l.profile))
+	page.open(link)
+	if secure := page.secure(); secure != l.secure {
 		b.Fatalf("secure context: %v", secure)
 	}
-	if got := dataset(page)["profile"]; got != l.profile && (got != "" || l.profile != "live") {
+	if got := page.dataset()["profile"]; got != l.profile && (got != "" || l.profile != "live") {
 		b.Fatalf("the player's profile is %q, want %q", got, l.profile)
 	}
 	return page
@@ -239,11 +230,10 @@ func (l listening) open(b *testing.B, sound *audiotest.Server, link string) tab 
 const profileKey = "earshot.profile"
 
 // clickPlay clicks on play and returns when that was, by the page.
-func clickPlay(b *testing.B, page tab) time.Time {
-	b.Helper()
-	page.evaluate(`addEventListener("click", () => { window.clickedAt = Date.now(); }, true) ?? null`, new(any))
-	page.click("#play")
-	waitTab(b, page, "live")
+func clickPlay(page player) time.Time {
+	page.t.Helper()
+	page.run(`addEventListener("click", () => { window.clickedAt = Date.now(); }, true);`)
+	page.play()
 	var clicked int64
 	page.evaluate("window.clickedAt", &clicked)
 	return time.UnixMilli(clicked)
@@ -258,9 +248,9 @@ type said struct {
 }
 
 // ask returns what the player says, if it has something to say just now.
-func ask(b *testing.B, page tab) (s said, ok bool) {
+func ask(b *testing.B, page player) (s said, ok bool) {
 	b.Helper()
-	data := dataset(page)
+	data := page.dataset()
 	if data["target"] == "" {
 		return said{}, false
 	}

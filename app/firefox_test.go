@@ -15,7 +15,7 @@ import (
 )
 
 // firefox is a real Firefox with one tab, driven by WebDriver BiDi
-// (https://w3c.github.io/webdriver-bidi/); a tab, as chromium is one.
+// (https://w3c.github.io/webdriver-bidi/).
 type firefox struct {
 	t    testing.TB
 	conn *websocket.Conn
@@ -23,8 +23,8 @@ type firefox struct {
 	tab  string // its browsing context
 }
 
-// firefoxPrefs let the name lan.test lead to this computer, as openBrowser does,
-// and keep Firefox from doing what it isn't told. Sound needs a click, as ever.
+// firefoxPrefs let the name lan.test lead to this computer and keep Firefox from
+// doing what it isn't told. Sound needs a click, as ever.
 const firefoxPrefs = `
 user_pref("network.dns.localDomains", "lan.test");
 user_pref("dom.security.https_first", false);
@@ -40,8 +40,8 @@ user_pref("extensions.update.enabled", false);
 user_pref("services.settings.server", "");
 `
 
-// openFirefox starts Firefox with env, and with more lines of preferences.
-func openFirefox(t testing.TB, env []string, prefs ...string) *firefox {
+// openFirefox is an [opener]; more options are lines of preferences.
+func openFirefox(t testing.TB, env []string, more ...string) player {
 	t.Helper()
 	path, err := exec.LookPath("firefox-esr")
 	if err != nil {
@@ -55,7 +55,7 @@ func openFirefox(t testing.TB, env []string, prefs ...string) *firefox {
 	if err := os.Mkdir(profile, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	text := firefoxPrefs + strings.Join(prefs, "\n")
+	text := firefoxPrefs + strings.Join(more, "\n")
 	if err := os.WriteFile(filepath.Join(profile, "user.js"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func openFirefox(t testing.TB, env []string, prefs ...string) *firefox {
 	f.call("browsingContext.setViewport", map[string]any{
 		"context": f.tab, "viewport": map[string]int{"width": 390, "height": 844},
 	}, nil)
-	return f
+	return player{f, t}
 }
 
 // send sends a command and returns its result.

@@ -19,54 +19,100 @@ func soundEnv(t testing.TB, sound *audiotest.Server) []string {
 	return append(sound.Env(), "XDG_CONFIG_HOME="+t.TempDir(), "DBUS_SESSION_BUS_ADDRESS=unix:path=/nonexistent")
 }
 
+// pitch is the frequency of the sine that the tests play.
+const pitch = 997
+
 // The main job: what a program plays here comes out of a browser that opened a
 // share link, at its pitch and without a gap.
 func TestHear(t *testing.T) {
-	const pitch = 997
 	tests := []struct {
 		name  string
 		start func(testing.TB, ...string) *audiotest.Server
+		open  opener
 		host  string // of the link; "" is this computer
 		want  bool   // a secure context
 	}{
-		{"PulseAudio", audiotest.StartPulse, "", true},
-		{"PulseAudio, insecure page", audiotest.StartPulse, "lan.test", false},
-		{"PipeWire", audiotest.StartPipeWire, "", true},
+		{"Chromium", audiotest.StartPulse, openChromium, "", true},
+		{"Chromium, insecure page", audiotest.StartPulse, openChromium, "lan.test", false},
+		{"Chromium on PipeWire", audiotest.StartPipeWire, openChromium, "", true},
+		{"Firefox", audiotest.StartPulse, openFirefox, "", true},
+		{"Firefox, insecure page", audiotest.StartPulse, openFirefox, "lan.test", false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			sound := tt.start(t, "speakers", browserSink)
 			sound.PlaySine("speakers", pitch)
 			app := launch(t, soundEnv(t, sound), "--headless", "--start")
-			page := openBrowser(t, sound.Env())
+			page := tt.open(t, sound.Env())
 			page.open(app.link(tt.host))
-			if got := do(page, chromedp.Evaluate[bool]("isSecureContext")); got != tt.want {
+			if got := page.secure(); got != tt.want {
 				t.Fatalf("secure context: %v", got)
+			}
+			page.play()
+			if got := app.must("listeners"); !strings.HasPrefix(got, "Bob ") {
+				t.Errorf("listeners: %q", got)
+			}
+			page.hearWhole(sound, 11*time.Second)
+		})
+	}
+}
+
+// hearWhole checks that d of the sine of pitch come out of the browser without a
+// gap, once the player has settled.
+func (p player) hearWhole(sound *audiotest.Server, d time.Duration) {
+	p.t.Helper()
+	// On a busy machine the browser itself may stutter; then once more.
+	var got audiotest.Tone
+	for range 4 {
+		p.settle()
+		got = audiotest.Measure(sound.Record(browserSink, d), pitch)
+		p.t.Log(got)
+		// The player's clock follows ours by up to 0.5 %.
+		if math.Abs(got.Hz-pitch) > pitch*0.005 || got.Level < 0.1 {
+			p.t.Errorf("heard %v", got)
+		}
+		if got.To-got.From > d-time.Second && len(got.Breaks) == 0 {
+			return
+		}
+	}
+	p.t.Errorf("the sound has gaps: %v", got)
+}
+
+// waitTone waits until a sine of hz comes out of the browser.
+func waitTone(t *testing.T, sound *audiotest.Server, what string, hz float64) {
+	t.Helper()
+	waitFor(t, what+" is heard", func() bool {
+		return audiotest.Level(sound.Record(browserSink, 300*time.Millisecond), hz) > 0.1
+	})
+}
+
+// Before a click nothing sounds and nothing is sent. A page that would play by
+// itself is held by the browser; it says so, and plays on a click.
+func TestOnlyAClickPlays(t *testing.T) {
+	for name, open := range map[string]opener{"Chromium": openChromium, "Firefox": openFirefox} {
+		t.Run(name, func(t *testing.T) {
+			sound := audiotest.StartPulse(t, browserSink)
+			app := launch(t, soundEnv(t, sound), "--headless", "--source", "tone", "--start")
+			page := open(t, sound.Env())
+			page.open(app.link(""))
+			silent := func() {
+				t.Helper()
+				if peak := audiotest.Peak(sound.Record(browserSink, 300*time.Millisecond)); peak > 0 {
+					t.Errorf("sound without a click: %v", peak)
+				}
+			}
+			silent()
+			if got := sound.Pactl("list", "short", "sink-inputs"); got != "" {
+				t.Errorf("the browser has opened an audio device: %s", got)
 			}
 			if st := app.status(); st.Listeners != 0 {
 				t.Error("who hasn't clicked is a listener")
 			}
-			page.click("#play")
-			page.waitState("live")
-			if got := app.must("listeners"); !strings.HasPrefix(got, "Bob ") {
-				t.Errorf("listeners: %q", got)
-			}
-
-			// On a busy machine the browser itself may stutter; then once more.
-			var got audiotest.Tone
-			for range 4 {
-				page.settle()
-				got = audiotest.Measure(sound.Record(browserSink, 11*time.Second), pitch)
-				t.Log(got)
-				// The player's clock follows ours by up to 0.5 %.
-				if math.Abs(got.Hz-pitch) > pitch*0.005 || got.Level < 0.1 {
-					t.Errorf("heard %v", got)
-				}
-				if got.To-got.From > 10*time.Second && len(got.Breaks) == 0 {
-					return
-				}
-			}
-			t.Errorf("the sound has gaps: %v", got)
+			page.run(`document.getElementById("play").click();`)
+			page.waitState("blocked")
+			silent()
+			page.play()
+			waitTone(t, sound, "the tone", capture.DefaultTone)
 		})
 	}
 }
@@ -76,10 +122,9 @@ func TestHear(t *testing.T) {
 func TestPause(t *testing.T) {
 	sound := audiotest.StartPulse(t, browserSink)
 	app := launch(t, soundEnv(t, sound), "--headless", "--source", "tone", "--start", "--title", "Ann on laptop")
-	page := openBrowser(t, sound.Env())
+	page := openChromium(t, sound.Env())
 	page.open(app.link(""))
-	page.click("#play")
-	page.waitState("live")
+	page.play()
 	app.must("stop")
 	page.waitState("paused")
 	waitFor(t, "it is silent", func() bool {
@@ -90,10 +135,8 @@ func TestPause(t *testing.T) {
 	}
 	app.must("start")
 	page.waitState("live")
-	waitFor(t, "the tone is back", func() bool {
-		return audiotest.Level(sound.Record(browserSink, 300*time.Millisecond), capture.DefaultTone) > 0.1
-	})
-	picture(t, "page.png", do(page, chromedp.CaptureScreenshot()))
+	waitTone(t, sound, "the tone again", capture.DefaultTone)
+	picture(t, "page.png", do(page.tab.(*chromium), chromedp.CaptureScreenshot()))
 }
 
 // The app restarting is not the end of the page.
@@ -104,19 +147,16 @@ func TestRestartUnderAPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	page := openBrowser(t, sound.Env())
+	page := openChromium(t, sound.Env())
 	page.open(app.link(""))
-	page.click("#play")
-	page.waitState("live")
+	page.play()
 	if status := app.quit(); status != 0 {
 		t.Errorf("exit status %d", status)
 	}
 	page.waitState("reconnecting")
 	app.start("--headless", "--source", "tone", "--start", "--listen", "127.0.0.1:"+port)
 	page.waitState("live")
-	waitFor(t, "the tone is back", func() bool {
-		return audiotest.Level(sound.Record(browserSink, 300*time.Millisecond), capture.DefaultTone) > 0.1
-	})
+	waitTone(t, sound, "the tone again", capture.DefaultTone)
 }
 
 // A link that ends while it is heard stops the page, which says why; opened
@@ -125,12 +165,12 @@ func TestExpiredLink(t *testing.T) {
 	sound := audiotest.StartPulse(t, browserSink)
 	app := launch(t, soundEnv(t, sound), "--headless", "--source", "tone", "--start")
 	link := app.must("link", "--for", "6s")
-	page := openBrowser(t, sound.Env())
+	page := openChromium(t, sound.Env())
 	page.open(link)
-	page.click("#play")
-	page.waitState("live")
+	page.play()
 	page.waitState("ended")
-	if got := do(page, chromedp.Evaluate[string]("document.getElementById('state').innerText")); !strings.Contains(got, "expired") {
+	var got string
+	if page.evaluate("document.getElementById('state').innerText", &got); !strings.Contains(got, "expired") {
 		t.Errorf("the page says %q", got)
 	}
 }
@@ -143,15 +183,12 @@ func TestChangesOfTheSpeakers(t *testing.T) {
 	const before, after = 997, 1499
 	sound.PlaySine("speakers", before)
 	app := launch(t, soundEnv(t, sound), "--headless", "--start")
-	page := openBrowser(t, ear.Env())
+	page := openChromium(t, ear.Env())
 	page.open(app.link(""))
-	page.click("#play")
-	page.waitState("live")
+	page.play()
 	hear := func(what string, hz float64) {
 		t.Helper()
-		waitFor(t, what, func() bool {
-			return audiotest.Level(ear.Record(browserSink, 200*time.Millisecond), hz) > 0.1
-		})
+		waitTone(t, ear, what, hz)
 	}
 	hear("the speakers", before)
 

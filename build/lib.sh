@@ -81,16 +81,20 @@ need_to_run() {
   fi
 }
 
-# need_sound is for what plays real sound into a real browser.
+# need_sound is for what plays real sound into real browsers.
 need_sound() {
   need 'have pulseaudio' pulseaudio - -
   need 'have pactl && have parec' pulseaudio-utils pulseaudio-utils libpulse
   need 'have pipewire && have wireplumber' 'pipewire wireplumber' 'pipewire wireplumber' 'pipewire wireplumber'
   need 'have pipewire-pulse' pipewire-pulse pipewire-pulseaudio pipewire-pulse
   need 'have dbus-daemon && have dbus-run-session' dbus 'dbus-daemon dbus-tools' dbus
-  local chromium=chromium
-  if grep -qs '^ID=ubuntu' /etc/os-release; then chromium=chromium-browser; fi
+  local chromium=chromium firefox=firefox-esr
+  if grep -qs '^ID=ubuntu' /etc/os-release; then
+    chromium=chromium-browser
+    firefox=firefox
+  fi
   need 'have chromium' $chromium chromium chromium
+  need 'have firefox-esr || have firefox' $firefox firefox firefox
 }
 
 # use_go makes sure that go is at least what go.mod asks for. From 1.21 on, Go

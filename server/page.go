@@ -11,7 +11,7 @@ import (
 // contentPolicy allows the player's own files and its WASM decoder, and no
 // other host (Content Security Policy Level 3).
 const contentPolicy = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; " +
-	"img-src 'self' data:; connect-src 'self'; media-src blob:; worker-src 'self'; " +
+	"img-src 'self' data:; connect-src 'self'; worker-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // secure sets the headers that every answer has.

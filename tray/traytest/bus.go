@@ -130,8 +130,8 @@ func withBus(env []string, address string) []string {
 	return append(slices.Clip(env), "DBUS_SESSION_BUS_ADDRESS="+address)
 }
 
-// connect returns a connection of the test's own.
-func (b *Bus) connect() *dbus.Conn {
+// Connect returns a connection of the test's own.
+func (b *Bus) Connect() *dbus.Conn {
 	b.t.Helper()
 	conn, err := dbus.Connect(b.Address)
 	if err != nil {

@@ -28,7 +28,7 @@ type Notices struct {
 func (b *Bus) StartNotices() *Notices {
 	b.t.Helper()
 	n := &Notices{t: b.t}
-	conn := b.connect()
+	conn := b.Connect()
 	const name = "org.freedesktop.Notifications"
 	if err := conn.Export(service{n}, "/org/freedesktop/Notifications", name); err != nil {
 		b.t.Fatal(err)

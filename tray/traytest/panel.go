@@ -96,7 +96,7 @@ func StartPanel(t testing.TB) *Panel {
 			t.Logf("the panel said:\n%s", text)
 		}
 	})
-	conn := p.bus.connect()
+	conn := p.bus.Connect()
 	Until(t, "the panel's tray", func() bool { return owned(conn, watcher) })
 	return p
 }

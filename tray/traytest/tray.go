@@ -22,7 +22,7 @@ type Tray struct {
 // StartTray brings a tray up on b.
 func (b *Bus) StartTray() *Tray {
 	b.t.Helper()
-	tray := &Tray{t: b.t, conn: b.connect()}
+	tray := &Tray{t: b.t, conn: b.Connect()}
 	if err := tray.conn.Export(registry{tray}, "/StatusNotifierWatcher", watcher); err != nil {
 		b.t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import { loadChoice, saveChoice } from "./choice";
 import type { Facts } from "./details";
 import { Panel } from "./panel";
 import { Player } from "./player";
-import { Presence } from "./presence";
 import { askSession } from "./session";
 import { view, type Model, type View } from "./view";
 import type { Choice } from "./profile";
@@ -48,7 +47,6 @@ const model: Model = {
 const facts: Facts = { choice: loadChoice(), report: null, losses: null, bitrate: 0, secure: location.protocol === "https:" };
 const panel = new Panel(facts, choose);
 
-const presence = new Presence();
 let player: Player | null = null;
 try {
   player = new Player({
@@ -101,7 +99,6 @@ function play(): void {
   if (!link || !player || model.broken) return;
   if (model.wanted && model.blocked) {
     player.wake(true);
-    presence.play();
     return;
   }
   model.refusal = null;
@@ -111,13 +108,11 @@ function play(): void {
   model.why = null;
   forget();
   player.play({ ...link, page });
-  presence.play();
   render();
 }
 
 function stop(): void {
   player?.stop();
-  presence.pause();
   model.wanted = model.sounding = model.lost = false;
   root.style.removeProperty("--level");
   facts.report = null;
@@ -203,7 +198,6 @@ function announce({ title, state, word }: View): void {
   if (session.playbackState !== playing) session.playbackState = playing;
   const artist = state === "live" || state === "ready" ? "Earshot" : word;
   if (session.metadata?.title === title && session.metadata.artist === artist) return;
-  session.setPositionState?.({ duration: Infinity }); // live
   const icon = document.querySelector<HTMLLinkElement>("link[rel=icon]");
   session.metadata = new MediaMetadata({ title, artist, artwork: icon ? [{ src: icon.href, sizes: "any", type: icon.type }] : [] });
 }

@@ -2,7 +2,7 @@
  * Whether this is iOS or iPadOS, which silences an AudioContext when the screen
  * locks, but not an <audio> element. iPads say that they are Macs.
  */
-export function isIOS(): boolean {
+function isIOS(): boolean {
   return /iP(hone|ad|od)/.test(navigator.userAgent) || (navigator.platform === "MacIntel" && navigator.maxTouchPoints > 1);
 }
 

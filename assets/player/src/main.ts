@@ -118,7 +118,7 @@ function stop(): void {
   facts.report = null;
   panel.update(facts, true);
   render();
-  void ask();
+  if (document.visibilityState === "visible") void ask();
 }
 
 /** Takes away what was said of the last playing. */
@@ -246,8 +246,9 @@ document.addEventListener("visibilitychange", () => {
   if (model.wanted) player?.wake();
   else void ask();
 });
-// Back from a call, or from the browser's memory of pages.
-for (const event of ["pageshow", "focus"]) addEventListener(event, () => model.wanted && player?.wake());
+addEventListener("focus", () => model.wanted && player?.wake()); // back from a call, say
+// A page that is left may be kept in memory, with its connections, to go back to.
+addEventListener("pagehide", () => model.wanted && stop());
 // Another link pasted into the address bar: the same document, so start over with it.
 addEventListener("hashchange", () => location.hash.length > 1 && location.reload());
 

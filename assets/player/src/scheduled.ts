@@ -67,8 +67,10 @@ export class Scheduled {
   private take(message: ToSink): void {
     // Blocked main threads delay more than the network: count from here.
     if (message.type === "chunk") message.chunk.arrived = performance.now();
-    this.glitches.add(performance.now(), this.context.currentTime * 1000);
-    if (this.context.currentTime !== this.now) this.playout.touch();
+    if (this.context.currentTime !== this.now) {
+      this.glitches.add(performance.now(), this.context.currentTime * 1000);
+      this.playout.touch();
+    }
     this.check();
     feed(this.playout, message, this.ahead());
     this.schedule();

@@ -169,8 +169,13 @@ export class Connection {
       this.host.pong(message);
       return;
     }
-    const { type, ...stream } = message;
-    this.stream = type === "welcome" ? stream : { ...this.stream, ...stream };
+    if (message.type === "expiring") {
+      if (this.stream) this.stream = { ...this.stream, expiring: true };
+    } else {
+      const { type, ...stream } = message;
+      this.stream = type === "welcome" ? stream : { ...this.stream, ...stream };
+    }
+    if (!this.stream) return;
     this.known = true;
     this.why = null;
     this.next();
@@ -222,7 +227,10 @@ export class Connection {
     void this.host.ask().then((answer) => {
       if (this.stopped || this.held || this.socket) return;
       if (answer.kind === "refused") this.end(answer.refusal);
-      else this.retry(this.tries);
+      else {
+        this.why = (answer.kind === "unreachable" && answer.why) || this.why;
+        this.retry(this.tries);
+      }
     });
   }
 

@@ -155,9 +155,10 @@ let asking = 0;
 async function ask(tries = 0): Promise<void> {
   if (!link || model.wanted || model.refusal) return;
   const turn = ++asking;
-  const answer = await askSession(link.base, link.token);
+  const answer = await askSession(link.base, link.token, page);
   if (turn !== asking || model.wanted) return;
   model.unreachable = answer.kind === "unreachable";
+  model.why = (answer.kind === "unreachable" && answer.why) || null;
   if (answer.kind === "refused") {
     refuse(answer.refusal);
     return;

@@ -16,6 +16,8 @@ export interface Stream {
   frame?: number;
   /** Bits a second. */
   bitrate?: number;
+  /** The link ends soon. */
+  expiring?: boolean;
 }
 
 /** The answer to a ping. */
@@ -28,7 +30,7 @@ export interface Pong {
 }
 
 /** A text message of the server. */
-export type ServerMessage = ({ type: "welcome" | "state" } & Stream) | Pong;
+export type ServerMessage = ({ type: "welcome" | "state" } & Stream) | Pong | { type: "expiring" };
 
 /** How a listener plays, for the server to know. Times are in ms; what isn't known is absent. */
 export interface Stats {
@@ -63,6 +65,7 @@ export function parseText(text: string): ServerMessage | null {
     const { t, at } = raw;
     return isNumber(t) && isNumber(at) ? { type, t, at } : null;
   }
+  if (type === "expiring") return { type };
   if (type !== "welcome" && type !== "state") return null;
   const stream = parseStream(raw);
   return stream && { type, ...stream };
@@ -118,5 +121,6 @@ export function closing(code: number, reason: string): Refusal | null {
 export function linkRefusal(error: string, message: string): Refusal {
   const known = table.codes.find((entry) => entry.name === error);
   if (known) return { error, title: known.title, say: known.say };
-  return { error, title: "This link does not work", say: message || "Ask for a new one." };
+  const title = error === "in-use" ? "This link is in use" : "This link does not work";
+  return { error, title, say: message || "Ask for a new one." };
 }

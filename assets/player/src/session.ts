@@ -4,17 +4,17 @@ import { linkRefusal, parseJSON, parseStream, type Refusal, type Stream } from "
 export type Answer =
   | { kind: "welcome"; stream: Stream }
   | { kind: "refused"; refusal: Refusal }
-  /** No answer, or none that says yes or no: try again later. */
-  | { kind: "unreachable" };
+  /** No answer, or none that says yes or no: try again later; why: what the server said, if it did. */
+  | { kind: "unreachable"; why?: Refusal };
 
 const TIMEOUT = 8000; // ms
 
-/** Asks the server whether a token may listen, and to what. Never throws. */
-export async function askSession(base: string, token: string): Promise<Answer> {
+/** Asks the server whether a token may listen in a page, and to what. Never throws. */
+export async function askSession(base: string, token: string, page: string): Promise<Answer> {
   const abort = new AbortController();
   const timer = setTimeout(() => abort.abort(), TIMEOUT);
   try {
-    const response = await fetch(`${base}/api/session`, {
+    const response = await fetch(`${base}/api/session?page=${page}`, {
       headers: { Authorization: `Bearer ${token}` },
       cache: "no-store",
       credentials: "omit",
@@ -38,8 +38,7 @@ export function readAnswer(status: number, body: string): Answer {
   const error = raw?.["error"];
   const message = raw?.["message"];
   // Without these it is no word of ours but of something in between.
-  if (status >= 400 && status < 500 && status !== 408 && status !== 429 && typeof error === "string" && typeof message === "string") {
-    return { kind: "refused", refusal: linkRefusal(error, message) };
-  }
-  return { kind: "unreachable" };
+  if (status < 400 || typeof error !== "string" || typeof message !== "string") return { kind: "unreachable" };
+  if (status >= 500 || status === 408 || status === 429) return { kind: "unreachable", why: { error, title: "Not just now", say: message } };
+  return { kind: "refused", refusal: linkRefusal(error, message) };
 }

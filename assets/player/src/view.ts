@@ -71,7 +71,7 @@ export function view(model: Model): View {
     return show("unsupported", "This browser can't play", "Try a current Firefox, Chrome or Safari.", "none");
   }
   if (model.refusal) {
-    const again = model.refusal.error === "replaced";
+    const again = model.refusal.error === "replaced" || model.refusal.error === "in-use";
     return show("ended", model.refusal.title, model.refusal.say, again ? "play" : "none");
   }
   if (!model.wanted) return before(model, show);
@@ -80,7 +80,8 @@ export function view(model: Model): View {
   if (model.blocked) return show("blocked", "Held by the browser", "Press play to go on.", "play");
   if (status?.phase === "open" && stream) {
     if (stream.state !== "live") return show(stream.state, ...AWAY[stream.state], "pause");
-    return model.sounding ? show("live", "Live", "", "pause") : show("connecting", "Starting", "", "pause");
+    const soon = stream.expiring ? "This link ends in a minute. Ask for a new one to go on listening." : "";
+    return model.sounding ? show("live", "Live", soon, "pause") : show("connecting", "Starting", soon, "pause");
   }
   if (model.lost) {
     const { title, say } = model.why ?? { title: "Reconnecting", say: "The connection was lost. Trying again." };
@@ -91,8 +92,11 @@ export function view(model: Model): View {
 
 type Show = (state: State, word: string, hint: string, button: View["button"]) => View;
 
-function before({ stream, unreachable, lost }: Model, show: Show): View {
-  if (unreachable || lost) return show("unreachable", "No answer", "The laptop may be off or in another network. Trying again.", "play");
+function before({ stream, unreachable, lost, why }: Model, show: Show): View {
+  if (unreachable || lost) {
+    const { title, say } = why ?? { title: "No answer", say: "The laptop may be off or in another network. Trying again." };
+    return show("unreachable", title, say, "play");
+  }
   if (!stream) return show("asking", "Connecting", "", "play");
   if (stream.state === "live") return show("ready", "Live now", "Press play to listen.", "play");
   return show("ready", "Not playing just now", "Press play to hear it as soon as it goes on.", "play");

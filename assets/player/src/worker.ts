@@ -38,7 +38,7 @@ class Listening {
   ) {
     this.connection = new Connection({
       open: () => this.socket(),
-      ask: () => askSession(opening.base, opening.token),
+      ask: () => askSession(opening.base, opening.token, opening.page),
       status: (status) => this.status(status),
       binary: (message) => this.binary(message),
       ping: () => this.ping(),

@@ -113,6 +113,20 @@ test("a welcome opens, state messages change it", () => {
   assert.equal(messages.length, 1);
 });
 
+test("that the link ends soon is part of the stream, and a state message keeps it", () => {
+  const { wires, seen } = rig();
+  wires[0]!.onopen?.();
+  wires[0]!.onmessage?.({ data: '{"type":"expiring","seconds":60}' });
+  assert.equal(seen.length, 1, "not before the welcome");
+  wires[0]!.welcome();
+  wires[0]!.onmessage?.({ data: '{"type":"expiring","seconds":60}' });
+  wires[0]!.onmessage?.({ data: '{"type":"state","state":"paused"}' });
+  assert.deepEqual(seen.slice(2), [
+    { phase: "open", stream: { state: "live", title: "Ann", frame: 20, expiring: true } },
+    { phase: "open", stream: { state: "paused", title: "Ann", frame: 20, expiring: true } },
+  ]);
+});
+
 test("pings go out once the server listens, and their answers come in", () => {
   const { connection, wires, pongs, seen } = rig();
   connection.send({ type: "ping", t: 1 });

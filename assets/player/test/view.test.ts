@@ -43,6 +43,12 @@ test("view: what the server said at the end is shown until it is back", () => {
   assert.deepEqual([shown.state, shown.word, shown.hint], ["reconnecting", "Gone for now", "Wait."]);
 });
 
+test("view: a link that ends soon says so", () => {
+  const shown = view({ ...idle, ...open, stream: { state: "live", expiring: true }, sounding: true });
+  assert.equal(shown.state, "live");
+  assert.match(shown.hint, /ends in a minute/);
+});
+
 for (const [name, part, state, button] of cases) {
   test(`view: ${name}`, () => {
     const shown = view({ ...idle, ...part });

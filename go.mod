@@ -20,10 +20,14 @@ require (
 	go.uber.org/goleak v1.3.0
 	golang.org/x/image v0.47.0
 	golang.org/x/sys v0.49.0
+	golang.org/x/time v0.16.0
 )
 
 require (
 	github.com/chromedp/cdproto v0.159.0 // indirect
 	github.com/go-json-experiment/json v0.0.0-20260213210345-44df1a37e875 // indirect
+	github.com/mdp/qrterminal/v3 v3.2.1 // indirect
 	github.com/pkg/errors v0.9.1 // indirect
+	golang.org/x/term v0.17.0 // indirect
+	rsc.io/qr v0.2.0 // indirect
 )

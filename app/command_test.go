@@ -35,7 +35,13 @@ func TestWrongSettings(t *testing.T) {
 	}{
 		{config: `bitrate = "9m"`, want: []string{"config.toml: bitrate: ", "6k to 510k"}},
 		{config: `bitrate = 5999`, want: []string{"config.toml: bitrate: ", "6k to 510k"}},
-		{config: `bitrat = 1`, want: []string{"config.toml: bitrat: ", "bitrate, data, frame"}},
+		{config: `bitrat = 1`, want: []string{"config.toml: bitrat: ", "bitrate, data, embed"}},
+		{config: `origins = ["blog.example"]`, want: []string{"config.toml: origins: ", "http(s)://HOST"}},
+		{config: `trusted-proxies = "10.0.0.0/99"`, want: []string{"config.toml: trusted-proxies: ", "10.0.0.0/8"}},
+		{config: `tls-cert = "x.pem"`, want: []string{"tls-cert and tls-key"}},
+		{config: "key = 1", want: []string{"config.toml: key: ", "[[key]]"}},
+		{config: "[[key]]\nnam = \"x\"", want: []string{"config.toml: ", "nam"}},
+		{config: "[[key]]\nname = \"x\"\n[[key]]\nname = \"x\"", want: []string{"config.toml: key: ", "two have the name"}},
 		{config: `name = "x"`, want: []string{"config.toml: name: no such setting"}},
 		{config: `frame = 15`, want: []string{"config.toml: frame: ", "60ms"}},
 		{config: `start = "yes"`, want: []string{"config.toml: start: ", "true or false"}},
@@ -243,7 +249,8 @@ func TestLink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := token.Verifier{Key: key.Verify(), Audience: token.AudienceDesktop, Now: time.Now}
+	v := token.Verifier{Audience: token.AudienceDesktop, Now: time.Now}
+	v.Use(key.Verify())
 	claims, err := v.Verify(r.must("link", "--name", "Bob", "--for", "2d", "--token"), token.ScopeListen)
 	if err != nil || claims.Name != "Bob" || time.Until(claims.Expires).Round(time.Minute) != 48*time.Hour {
 		t.Errorf("token %+v, %v", claims, err)

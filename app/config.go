@@ -1,18 +1,22 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 
 	"github.com/adrg/xdg"
 	"github.com/alecthomas/kong"
 	"github.com/pelletier/go-toml/v2"
+
+	"earshot/server/token"
 )
 
 // configFile is the user's config file: the keys of [settings], in TOML.
@@ -28,14 +32,9 @@ const settingsGroup = "settings"
 // config file, the values of flags that the command line doesn't give. It
 // checks them all at once, so that what is wrong in a file is found even where
 // it isn't used. (kong's own env tags would yield to the file.)
-func resolve(parser *kong.Kong) (kong.Resolver, error) {
-	flags := map[string]*kong.Flag{}
-	for _, f := range parser.Model.Flags {
-		if f.Group != nil && f.Group.Key == settingsGroup {
-			flags[f.Name] = f
-		}
-	}
-	values, err := readConfig(configFile(), flags)
+func resolve(parser *kong.Kong, keys *[]token.KeyConfig) (kong.Resolver, error) {
+	flags := settingsFlags(parser)
+	values, err := readConfig(configFile(), flags, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -56,10 +55,21 @@ func resolve(parser *kong.Kong) (kong.Resolver, error) {
 	}), nil
 }
 
+// settingsFlags returns the flags of [settings] by their names.
+func settingsFlags(parser *kong.Kong) map[string]*kong.Flag {
+	flags := map[string]*kong.Flag{}
+	for _, f := range parser.Model.Flags {
+		if f.Group != nil && f.Group.Key == settingsGroup {
+			flags[f.Name] = f
+		}
+	}
+	return flags
+}
+
 // readConfig reads the config file at path, which need not exist, and returns
-// the text of each setting in it. An error is one line that names the file and
-// the key.
-func readConfig(path string, flags map[string]*kong.Flag) (map[string]string, error) {
+// the text of each setting in it; keys of other programs go to keys. An error
+// is one line that names the file and the key.
+func readConfig(path string, flags map[string]*kong.Flag, keys *[]token.KeyConfig) (map[string]string, error) {
 	values := map[string]string{}
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -78,6 +88,16 @@ func readConfig(path string, flags map[string]*kong.Flag) (map[string]string, er
 		}
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	if tables, there := file[keyTables]; there {
+		if *keys, err = readKeys(tables, path); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		if info, err := os.Stat(path); err == nil && info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" &&
+			slices.ContainsFunc(*keys, func(k token.KeyConfig) bool { return k.Secret != "" }) {
+			return nil, fmt.Errorf("%s: key: a secret is in it, and others may read it: run chmod 600 on it, or use secret-file", path)
+		}
+		delete(file, keyTables)
+	}
 	for key, value := range file {
 		f, known := flags[key]
 		if !known {
@@ -88,9 +108,21 @@ func readConfig(path string, flags map[string]*kong.Flag) (map[string]string, er
 			slices.Sort(names)
 			return nil, fmt.Errorf("%s: %s: no such setting: use one of %s", path, key, strings.Join(names, ", "))
 		}
-		switch value.(type) {
+		switch value := value.(type) {
 		case string, bool, int64, float64:
 			values[key] = fmt.Sprint(value)
+			if key == "tls-cert" || key == "tls-key" {
+				values[key] = beside(path, values[key])
+			}
+		case []any:
+			if f.Target.Kind() != reflect.Slice {
+				return nil, fmt.Errorf("%s: %s: must be one value: write it as %s = \"…\"", path, key, key)
+			}
+			parts := make([]string, len(value))
+			for i, part := range value {
+				parts[i] = fmt.Sprint(part)
+			}
+			values[key] = strings.Join(parts, ",")
 		default:
 			return nil, fmt.Errorf("%s: %s: must be one value: write it as %s = \"…\"", path, key, key)
 		}
@@ -99,6 +131,46 @@ func readConfig(path string, flags map[string]*kong.Flag) (map[string]string, er
 		}
 	}
 	return values, nil
+}
+
+// keyTables is the name of the config file's tables of keys.
+const keyTables = "key"
+
+// readKeys returns the keys of the tables of the config file at path.
+func readKeys(tables any, path string) ([]token.KeyConfig, error) {
+	text, err := toml.Marshal(map[string]any{keyTables: tables})
+	if err != nil {
+		return nil, err
+	}
+	var read struct {
+		Key []token.KeyConfig `toml:"key"`
+	}
+	err = toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields().Decode(&read)
+	var unknown *toml.StrictMissingError
+	switch {
+	case errors.As(err, &unknown):
+		return nil, fmt.Errorf("%s: no such member of a key: README.md has them", strings.Join(unknown.Errors[0].Key(), "."))
+	case err != nil:
+		return nil, errors.New("key: write each key as a table that begins with [[key]]: README.md has an example")
+	}
+	names := map[string]bool{}
+	for i := range read.Key {
+		k := &read.Key[i]
+		if names[k.Name] {
+			return nil, fmt.Errorf("key: two have the name %q: give each another", k.Name)
+		}
+		names[k.Name] = true
+		k.SecretFile, k.File = beside(path, k.SecretFile), beside(path, k.File)
+	}
+	return read.Key, nil
+}
+
+// beside returns the path of a file that the config file at path names.
+func beside(path, name string) string {
+	if name = home(name); name == "" || filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(filepath.Dir(path), name)
 }
 
 // check says whether text is right for f.

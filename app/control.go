@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -24,6 +25,8 @@ import (
 //	GET  /listeners  → []server.Listener
 //	POST /start      → status
 //	POST /stop       → status
+//	POST /kick       → removed; the query has id and withdraw
+//	POST /reload     → {}: key, links or withdrawals have changed
 
 // controlTimeout bounds every call of the control socket.
 const controlTimeout = 5 * time.Second
@@ -41,6 +44,8 @@ type status struct {
 	Listen    string     `json:"listen"` // the address that the server listens on
 	URL       string     `json:"url"`    // the base of share links
 	Reach     reach      `json:"reach"`  // from where they work
+	// Refused is how many requests were refused since the start, by reason.
+	Refused map[string]uint64 `json:"refused"`
 }
 
 // controlled is what the control socket talks to.
@@ -49,6 +54,8 @@ type controlled interface {
 	listeners() []server.Listener
 	start()
 	stop()
+	kick(id uint64, withdraw bool) (removed, error)
+	reload() error
 }
 
 // listenControl opens the control socket. The caller holds the folder's lock,
@@ -81,6 +88,22 @@ func serveControl(ctx context.Context, ln net.Listener, c controlled) error {
 	mux.HandleFunc("GET /listeners", func(w http.ResponseWriter, _ *http.Request) { answer(w, c.listeners()) })
 	mux.HandleFunc("POST /start", func(w http.ResponseWriter, _ *http.Request) { c.start(); answer(w, c.status()) })
 	mux.HandleFunc("POST /stop", func(w http.ResponseWriter, _ *http.Request) { c.stop(); answer(w, c.status()) })
+	mux.HandleFunc("POST /kick", func(w http.ResponseWriter, r *http.Request) {
+		id, _ := strconv.ParseUint(r.FormValue("id"), 10, 64) // 0 is nobody's
+		gone, err := c.kick(id, r.FormValue("withdraw") == "true")
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusConflict)
+			return
+		}
+		answer(w, gone)
+	})
+	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, _ *http.Request) {
+		if err := c.reload(); err != nil {
+			http.Error(w, err.Error(), http.StatusConflict)
+			return
+		}
+		answer(w, struct{}{})
+	})
 	srv := &http.Server{Handler: mux, ReadTimeout: controlTimeout, WriteTimeout: controlTimeout}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
@@ -122,7 +145,10 @@ func call(path, method, what string, v any) error {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(io.LimitReader(resp.Body, 200))
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 500))
+		if resp.StatusCode == http.StatusConflict { // what it says is for people
+			return errors.New(strings.TrimSpace(string(text)))
+		}
 		return fmt.Errorf("call the running earshot: %s: %s", resp.Status, strings.TrimSpace(string(text)))
 	}
 	if err := json.NewDecoder(resp.Body).Decode(v); err != nil {

@@ -40,3 +40,4 @@ func openData(path string) (dataFolder, error) {
 func (d dataFolder) key() string     { return filepath.Join(string(d), "key.pem") }
 func (d dataFolder) lock() string    { return filepath.Join(string(d), "lock") }
 func (d dataFolder) control() string { return filepath.Join(string(d), "control") }
+func (d dataFolder) links() string   { return filepath.Join(string(d), "links.json") }

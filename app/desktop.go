@@ -7,11 +7,9 @@ import (
 	"sync"
 	"time"
 
+	"earshot/server/token"
 	"earshot/tray"
 )
-
-// linkLasts is how long a link from the tray is good.
-const linkLasts = 24 * time.Hour
 
 // desktop is the app as the user has it on the desktop: the tray and what its
 // menu does.
@@ -100,7 +98,7 @@ func (d *desktop) state() tray.State {
 		s.Mode = tray.Live
 	}
 	for _, l := range d.app.hub.Listeners() {
-		s.Listeners = append(s.Listeners, tray.Listener{Name: l.Name, Since: l.Since})
+		s.Listeners = append(s.Listeners, tray.Listener{ID: l.ID, Name: l.Name, Since: l.Since})
 	}
 	if d.autostart != nil {
 		s.AutostartKnown = true
@@ -115,13 +113,17 @@ func (d *desktop) state() tray.State {
 // act does what the user asks for, until ctx ends.
 func (d *desktop) act(ctx context.Context, quit func()) {
 	for {
-		var what tray.Action
+		var a tray.Action
 		select {
 		case <-ctx.Done():
 			return
-		case what = <-d.actions:
+		case a = <-d.actions:
 		}
-		switch what {
+		copyLink := func(valid time.Duration, listeners int) {
+			d.tasks.Go(func() { d.copyLink(ctx, valid, listeners) })
+		}
+		const day = 24 * time.Hour
+		switch a.What {
 		case tray.Toggle:
 			d.app.engine.toggle()
 		case tray.Start:
@@ -129,7 +131,19 @@ func (d *desktop) act(ctx context.Context, quit func()) {
 		case tray.Stop:
 			d.app.engine.stop()
 		case tray.CopyLink:
-			d.tasks.Go(func() { d.copyLink(ctx) })
+			copyLink(day, 0)
+		case tray.CopyHour:
+			copyLink(time.Hour, 0)
+		case tray.CopyWeek:
+			copyLink(7*day, 0)
+		case tray.CopyForever:
+			copyLink(maxValidity, 0)
+		case tray.CopyOne:
+			copyLink(day, 1)
+		case tray.WithdrawAll:
+			d.withdrawAll(ctx)
+		case tray.Remove, tray.RemoveWithdraw:
+			d.remove(ctx, a.Listener, a.What == tray.RemoveWithdraw)
 		case tray.ToggleAutostart:
 			d.toggleAutostart(ctx)
 		case tray.Quit:
@@ -140,13 +154,13 @@ func (d *desktop) act(ctx context.Context, quit func()) {
 
 // copyLink puts a new share link on the clipboard, or where there is no
 // clipboard on a page, and says so.
-func (d *desktop) copyLink(ctx context.Context) {
+func (d *desktop) copyLink(ctx context.Context, valid time.Duration, listeners int) {
 	where, err := d.app.place()
 	if err != nil {
 		d.tell(ctx, "No share link", err.Error())
 		return
 	}
-	tok, err := newToken(d.app.key, "", linkLasts)
+	tok, _, err := d.app.access.issue(token.Grant{Scope: token.ScopeListen, For: valid, Listeners: listeners})
 	if err != nil {
 		d.tell(ctx, "No share link", err.Error())
 		return
@@ -154,7 +168,7 @@ func (d *desktop) copyLink(ctx context.Context) {
 	link := where.link(tok)
 	copyErr := copyText(link)
 	if copyErr == nil {
-		d.tell(ctx, "Share link copied", where.words())
+		d.tell(ctx, "Share link copied", where.words(valid, listeners))
 		return
 	}
 	d.app.log.Warn("link not copied", "err", copyErr)
@@ -164,15 +178,52 @@ func (d *desktop) copyLink(ctx context.Context) {
 	}
 }
 
-// words says how long a link from the tray is good, and where.
-func (p place) words() string {
+// words says where a link from the tray is good, for how long and for how many.
+func (p place) words(valid time.Duration, listeners int) string {
+	text := "It works anywhere, "
 	switch p.reach {
-	case anywhere:
-		return "It works anywhere, for 24 hours."
 	case network:
-		return "It works for devices on this network, for 24 hours."
+		text = "It works for devices on this network, "
+	case computer:
+		return "It works on this computer only, which has no network now."
 	}
-	return "It works on this computer only, which has no network now."
+	switch {
+	case valid == maxValidity:
+		text += "until you withdraw it"
+	case valid < 2*time.Hour:
+		text += "for an hour"
+	case valid > 2*24*time.Hour:
+		text += "for a week"
+	default:
+		text += "for 24 hours"
+	}
+	if listeners == 1 {
+		text += ", for one listener at a time"
+	}
+	return text + "."
+}
+
+func (d *desktop) withdrawAll(ctx context.Context) {
+	if err := d.app.withdrawAll(); err != nil {
+		d.app.log.Error("links not withdrawn", "err", err)
+		d.tell(ctx, "Links not withdrawn", err.Error())
+		return
+	}
+	d.tell(ctx, "All links withdrawn", "Whoever shall hear you again needs a new link.")
+}
+
+// remove ends a listener's connection and says so.
+func (d *desktop) remove(ctx context.Context, id uint64, withdraw bool) {
+	gone, err := d.app.kick(id, withdraw)
+	if err != nil {
+		d.tell(ctx, "Not removed", err.Error())
+		return
+	}
+	title, text := gone.Name+" is removed", "The link is still good: they may come back."
+	if gone.Withdrawn {
+		text = "The link is withdrawn. Others who had the same one are removed, too."
+	}
+	d.tell(ctx, title, text)
 }
 
 func (d *desktop) toggleAutostart(ctx context.Context) {

@@ -49,7 +49,7 @@ func TestHear(t *testing.T) {
 				t.Fatalf("secure context: %v", got)
 			}
 			page.play()
-			if got := app.must("listeners"); !strings.HasPrefix(got, "Bob ") {
+			if got := app.must("listeners"); !strings.Contains(got, "  Bob  ") {
 				t.Errorf("listeners: %q", got)
 			}
 			page.hearWhole(sound, 11*time.Second)
@@ -159,19 +159,70 @@ func TestRestartUnderAPage(t *testing.T) {
 	waitTone(t, sound, "the tone again", capture.DefaultTone)
 }
 
-// A link that ends while it is heard stops the page, which says why; opened
-// again, it is refused.
-func TestExpiredLink(t *testing.T) {
+// What ends the listening for good, the page says; what ends soon, too.
+func TestLinksThatEnd(t *testing.T) {
 	sound := audiotest.StartPulse(t, browserSink)
 	app := launch(t, soundEnv(t, sound), "--headless", "--source", "tone", "--start")
-	link := app.must("link", "--for", "6s")
 	page := openChromium(t, sound.Env())
-	page.open(link)
-	page.play()
-	page.waitState("ended")
-	var got string
-	if page.evaluate("document.getElementById('state').innerText", &got); !strings.Contains(got, "expired") {
-		t.Errorf("the page says %q", got)
+	t.Run("expired", func(t *testing.T) {
+		page.open(app.must("link", "--for", "6s"))
+		page.play()
+		page.waitWords("ends in a minute")
+		page.waitState("ended")
+		page.waitWords("expired")
+	})
+	t.Run("withdrawn", func(t *testing.T) {
+		link := app.made("--name", "Ann")
+		page.navigate("about:blank")
+		page.open(link.Share)
+		page.play()
+		app.must("revoke", link.ID)
+		page.waitState("ended")
+		page.waitWords("withdrawn")
+		page.navigate("about:blank")
+		page.navigate(link.Share)
+		page.waitState("ended")
+		page.waitWords("withdrawn")
+	})
+	t.Run("removed by the owner", func(t *testing.T) {
+		page.navigate("about:blank")
+		page.open(app.link(""))
+		page.play()
+		id, _, _ := strings.Cut(app.must("listeners"), " ")
+		app.must("kick", id)
+		page.waitState("ended")
+		page.waitWords("removed")
+	})
+	t.Run("in use", func(t *testing.T) {
+		link := app.made("--listeners", "1")
+		app.listen(link.Token)
+		page.navigate("about:blank")
+		page.navigate(link.Share)
+		page.waitState("ended")
+		page.waitWords("in use")
+	})
+}
+
+// The token leaves the address bar, and the page finds it again when it is
+// loaded anew. A link for one lets the same tab in again.
+func TestReload(t *testing.T) {
+	for name, open := range map[string]opener{"Chromium": openChromium, "Firefox": openFirefox} {
+		t.Run(name, func(t *testing.T) {
+			sound := audiotest.StartPulse(t, browserSink)
+			app := launch(t, soundEnv(t, sound), "--headless", "--source", "tone", "--start")
+			page := open(t, sound.Env())
+			page.open(app.made("--listeners", "1").Share)
+			page.play()
+			var address string
+			if page.evaluate("location.href", &address); strings.Contains(address, "#") {
+				t.Errorf("the address is %q", address)
+			}
+			page.run("location.reload();")
+			page.waitState("ready")
+			page.play()
+			page.navigate("about:blank")
+			app.waitStatus("who left the page listens no more", func(st status) bool { return st.Listeners == 0 })
+		})
 	}
 }
 

@@ -4,10 +4,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"net/url"
-	"time"
-
-	"earshot/server/token"
 )
 
 // reach is from where a link works.
@@ -25,12 +21,16 @@ type place struct {
 	reach reach
 }
 
-// findPlace returns where listeners find a server that listens on addr, a
+// place returns where listeners find a server that listens on addr, a
 // HOST:PORT: at the public URL if there is one, else at the address that addr
 // names, else at that of the interface that leads out of this computer.
-func findPlace(addr string, public *url.URL) (place, error) {
-	if public != nil {
-		return place{public.String(), anywhere}, nil
+func (s *settings) place(addr string) (place, error) {
+	if s.PublicURL.url != nil {
+		return place{s.PublicURL.url.String(), anywhere}, nil
+	}
+	scheme := "http://"
+	if s.TLSCert != "" {
+		scheme = "https://"
 	}
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -39,7 +39,7 @@ func findPlace(addr string, public *url.URL) (place, error) {
 	if ip, err := netip.ParseAddr(host); host == "" || err == nil && ip.IsUnspecified() {
 		host = outwardAddress()
 	}
-	p := place{"http://" + net.JoinHostPort(host, port), network}
+	p := place{scheme + net.JoinHostPort(host, port), network}
 	if ip, err := netip.ParseAddr(host); host == "localhost" || err == nil && ip.IsLoopback() {
 		p.reach = computer
 	}
@@ -73,16 +73,6 @@ func outwardAddress() string {
 		}
 	}
 	return "localhost"
-}
-
-// newToken signs a token that is good for listening here.
-func newToken(key *token.Key, name string, valid time.Duration) (string, error) {
-	return key.Issue(token.Grant{
-		Audience: token.AudienceDesktop,
-		Scope:    token.ScopeListen,
-		Name:     name,
-		For:      valid,
-	}, time.Now())
 }
 
 // link returns the share link for a token. The token is in the fragment, which

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"os"
 	"text/tabwriter"
-	"time"
 
 	"github.com/alecthomas/kong"
 
@@ -37,6 +36,10 @@ type commands struct {
 	Stop      stopCommand      `cmd:"" help:"Stop that; who listens stays connected and hears silence."`
 	Status    statusCommand    `cmd:"" help:"Say what the running app does."`
 	Listeners listenersCommand `cmd:"" help:"Say who listens."`
+	Kick      kickCommand      `cmd:"" help:"Remove a listener."`
+	Links     linksCommand     `cmd:"" help:"Say which links are good, and who listens by them."`
+	Revoke    revokeCommand    `cmd:"" help:"Withdraw links: who listens by them is removed within a second."`
+	Key       keyCommand       `cmd:"" help:"Change the key that links are signed with."`
 	Version   versionCommand   `cmd:"" help:"Print the versions of Earshot and what is in it."`
 }
 
@@ -66,7 +69,8 @@ func run(args []string, out, errs io.Writer) int {
 	if err != nil {
 		return fail(exitFailure, err)
 	}
-	resolver, settingErr := resolve(parser)
+	var keys []token.KeyConfig
+	resolver, settingErr := resolve(parser, &keys)
 	if settingErr == nil {
 		if err := kong.Resolvers(resolver).Apply(parser); err != nil {
 			return fail(exitFailure, err)
@@ -86,10 +90,10 @@ func run(args []string, out, errs io.Writer) int {
 			c.Link.here = true
 		}
 	}
-	if err := c.Settings.complete(); err != nil {
-		return fail(exitFailure, err)
+	c.Settings.keys = keys
+	if err = c.Settings.complete(); err == nil {
+		err = ctx.Run(&c.Settings, &console{out, errs})
 	}
-	err = ctx.Run(&c.Settings, &console{out, errs})
 	var usage *usageError
 	switch {
 	case err == nil:
@@ -114,55 +118,6 @@ func (s *settings) logger(w io.Writer) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
-}
-
-type linkCommand struct {
-	Name  string   `placeholder:"NAME" help:"Who the link is for; the list of listeners shows it."`
-	For   validity `default:"24h" placeholder:"TIME" help:"How long it is good: 30m, 24h, 7d … (${default})."`
-	Token bool     `help:"Print the bare token, for programs."`
-
-	here bool // the command line says where the server is
-}
-
-func (l *linkCommand) Run(s *settings, c *console) error {
-	data, err := openData(s.Data)
-	if err != nil {
-		return err
-	}
-	key, err := token.OpenKey(data.key())
-	if err != nil {
-		return err
-	}
-	tok, err := newToken(key, l.Name, time.Duration(l.For))
-	if err != nil {
-		return err
-	}
-	if l.Token {
-		_, err = fmt.Fprintln(c.out, tok)
-		return err
-	}
-	where, err := findPlace(string(s.Listen), s.PublicURL.url)
-	if err != nil {
-		return err
-	}
-	if !l.here {
-		// A running app knows better where it is: its settings may differ.
-		var running status
-		err := call(data.control(), "GET", "status", &running)
-		switch {
-		case err == nil:
-			where = place{running.URL, running.Reach}
-		case errors.Is(err, errNotRunning):
-			fmt.Fprintln(c.err, "earshot: the link works once Earshot runs")
-		default:
-			fmt.Fprintf(c.err, "earshot: %v; the link has the address of the settings\n", err)
-		}
-	}
-	if where.reach == computer {
-		fmt.Fprintln(c.err, "earshot: this link works on this computer only: it has no network, or --listen keeps to it")
-	}
-	_, err = fmt.Fprintln(c.out, where.link(tok))
-	return err
 }
 
 type startCommand struct{}
@@ -235,7 +190,7 @@ func (o *listenersCommand) Run(s *settings, c *console) error {
 	}
 	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
 	for _, l := range list {
-		fmt.Fprintf(w, "%s\t%s\tsince %s\n", l.Name, l.Address, l.Since.Local().Format("15:04:05"))
+		fmt.Fprintf(w, "%d\t%s\t%s\tsince %s\n", l.ID, l.Name, l.Address, l.Since.Local().Format("15:04:05"))
 	}
 	return w.Flush()
 }

@@ -1,29 +1,67 @@
 package main
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"earshot/audio"
 )
 
+// node runs a program of Node in a folder of the player, where its modules are,
+// and returns what it prints.
+func node(t *testing.T, dir string, env []string, args ...string) []byte {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "node", args...)
+	cmd.Dir = filepath.Join("../assets/player", dir)
+	cmd.Env = append(plainEnv(t.TempDir()), env...)
+	out, err := cmd.Output()
+	var failed *exec.ExitError
+	if errors.As(err, &failed) {
+		t.Fatalf("%v (has build/test installed node and the player's modules?)\n%s", err, failed.Stderr)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
 // A program of Node with the plain ws module can listen, as the first Earshot's
-// could: the token is a header of the handshake.
+// could: the token is a header of the handshake, and made by another program,
+// with no more in it than a name, where the owner has configured that.
 func TestNodeListens(t *testing.T) {
-	app := launch(t, plainEnv(t.TempDir()), "--headless", "--source", "tone", "--start")
+	const secret = "not a long secret"
+	home := t.TempDir()
+	writeConfig(t, home, `
+[[key]]
+name = "blog"
+method = "HS256"
+secret = "`+secret+`"
+allow-weak-secret = true
+require-expiry = false
+`)
+	app := launch(t, plainEnv(home), "--headless", "--source", "tone", "--start")
+	strict := launch(t, plainEnv(t.TempDir()), "--headless", "--source", "tone", "--start")
 	tok := app.must("link", "--name", "Node", "--token")
+	foreign := string(bytes.TrimSpace(node(t, "", []string{"SECRET=" + secret}, "-e",
+		`console.log(require("jsonwebtoken").sign({ name: "Node" }, process.env.SECRET, { noTimestamp: true }))`)))
 	tests := []struct {
-		name, path string
-		headers    map[string]string
-		want       string // the error; "" is let in
+		name    string
+		app     *running
+		path    string
+		headers map[string]string
+		want    string // the error; "" is let in
 	}{
-		{"header token", "/", map[string]string{"token": tok}, ""},
-		{"Authorization", "/listen", map[string]string{"Authorization": "Bearer " + tok}, ""},
-		{"without a token", "/", map[string]string{}, "missing"},
-		{"a token that is none", "/", map[string]string{"token": "x"}, "malformed"},
+		{"header token", app, "/", map[string]string{"token": tok}, ""},
+		{"Authorization", app, "/listen", map[string]string{"Authorization": "Bearer " + tok}, ""},
+		{"another program's token", app, "/", map[string]string{"token": foreign}, ""},
+		{"another program's token, not configured", strict, "/", map[string]string{"token": foreign}, "signature"},
+		{"another Earshot's token", strict, "/", map[string]string{"token": tok}, "signature"},
+		{"without a token", app, "/", map[string]string{}, "missing"},
+		{"a token that is none", app, "/", map[string]string{"token": "x"}, "malformed"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -31,16 +69,7 @@ func TestNodeListens(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			cmd := exec.CommandContext(t.Context(), "node", "plain-client.mjs")
-			cmd.Dir = "../assets/player/test"
-			cmd.Env = append(plainEnv(t.TempDir()), "URL=ws://"+app.address()+tt.path, "HEADERS="+string(headers))
-			out, err := cmd.Output()
-			var failed *exec.ExitError
-			if errors.As(err, &failed) {
-				t.Fatalf("%v (has build/test installed node and ws?)\n%s", err, failed.Stderr)
-			} else if err != nil {
-				t.Fatal(err)
-			}
+			out := node(t, "test", []string{"URL=ws://" + tt.app.address() + tt.path, "HEADERS=" + string(headers)}, "plain-client.mjs")
 			var got struct {
 				Status  int
 				Error   string

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -19,23 +20,27 @@ import (
 	"go.uber.org/goleak"
 )
 
-// binary is the path of earshot as the tests of this package run it: built
+// binary returns the path of earshot as the tests of this package run it: built
 // once, from this tree.
-var binary string
+var binary = sync.OnceValues(func() (string, error) {
+	path := filepath.Join(scratch, "earshot")
+	out, err := exec.Command("go", "build", "-tags", "nolibopusfile", "-o", path, ".").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build earshot: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// scratch is a folder of this run of the tests.
+var scratch string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "earshot-test-")
-		if err != nil {
+		var err error
+		if scratch, err = os.MkdirTemp("", "earshot-test-"); err != nil {
 			panic(err)
 		}
-		defer os.RemoveAll(dir)
-		binary = filepath.Join(dir, "earshot")
-		build := exec.Command("go", "build", "-tags", "nolibopusfile", "-o", binary, ".")
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "build earshot: %v\n%s", err, out)
-			return 1
-		}
+		defer os.RemoveAll(scratch)
 		status := m.Run()
 		if err := goleak.Find(); err != nil && status == 0 {
 			fmt.Fprintln(os.Stderr, err)
@@ -43,6 +48,18 @@ func TestMain(m *testing.M) {
 		}
 		return status
 	}())
+}
+
+// earshot returns a command that runs the program.
+func earshot(ctx context.Context, t testing.TB, env []string, args ...string) *exec.Cmd {
+	t.Helper()
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env = env
+	return cmd
 }
 
 // deadline bounds everything that a test waits for.
@@ -78,8 +95,7 @@ type result struct {
 // command runs earshot to its end.
 func command(t testing.TB, env []string, args ...string) result {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), binary, args...)
-	cmd.Env = env
+	cmd := earshot(t.Context(), t, env, args...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
@@ -128,8 +144,7 @@ func launch(t testing.TB, env []string, args ...string) *running {
 // start starts the program in its data folder, for the first time or again.
 func (r *running) start(args ...string) {
 	r.t.Helper()
-	r.cmd = exec.Command(binary, append([]string{"--data", r.data}, args...)...)
-	r.cmd.Env = r.env
+	r.cmd = earshot(context.Background(), r.t, r.env, append([]string{"--data", r.data}, args...)...)
 	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
 	if err := r.cmd.Start(); err != nil {
 		r.t.Fatal(err)

@@ -21,7 +21,6 @@ import (
 	"earshot/audio/capture"
 	"earshot/audio/opus"
 	"earshot/server"
-	"earshot/server/token"
 )
 
 // stopTimeout bounds how long the app waits at the end for its sound device,
@@ -38,8 +37,9 @@ type app struct {
 	console  *console
 	log      *slog.Logger
 	data     dataFolder
-	key      *token.Key
+	access   *access
 	hub      *server.Hub
+	server   *server.Server
 	engine   *engine
 	listen   net.Addr
 
@@ -77,7 +77,7 @@ func (r *runCommand) run(s *settings, c *console) error {
 	defer func() { _ = lock.Close() }()
 
 	a := &app{settings: s, console: c, log: s.logger(c.err), data: data, changes: make(chan struct{}, 1)}
-	if a.key, err = token.OpenKey(data.key()); err != nil {
+	if a.access, err = openAccess(s, data); err != nil {
 		return err
 	}
 	if err := a.newEngine(); err != nil {
@@ -92,13 +92,10 @@ func (r *runCommand) run(s *settings, c *console) error {
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
-	srv := server.New(server.Config{
-		Hub:       a.hub,
-		Tokens:    &token.Verifier{Key: a.key.Verify(), Audience: token.AudienceDesktop, Now: time.Now},
-		Player:    assets.Player(),
-		PublicURL: s.PublicURL.url,
-		Log:       a.log,
-	})
+	a.server, err = a.newServer()
+	if err != nil {
+		return errors.Join(err, ln.Close(), control.Close())
+	}
 	if s.Start {
 		a.engine.start()
 	}
@@ -114,7 +111,7 @@ func (r *runCommand) run(s *settings, c *console) error {
 			}
 		})
 	}
-	part(func() error { return srv.Run(ctx, ln) })
+	part(func() error { return a.server.Run(ctx, ln) })
 	part(func() error { return serveControl(ctx, control, a) })
 	sound := make(chan struct{})
 	go func() { a.engine.run(ctx); close(sound) }()
@@ -225,7 +222,7 @@ func quote(s string) string {
 }
 
 // place is where listeners find this app just now; the network may change.
-func (a *app) place() (place, error) { return findPlace(a.listenAddress(), a.settings.PublicURL.url) }
+func (a *app) place() (place, error) { return a.settings.place(a.listenAddress()) }
 
 // listenAddress is the address that was asked for, with the port that it has.
 func (a *app) listenAddress() string {
@@ -258,6 +255,7 @@ func (a *app) status() status {
 		Output:    e.output,
 		Title:     a.settings.Title,
 		Listeners: len(a.hub.Listeners()),
+		Refused:   a.server.Refused(),
 		Listen:    a.listen.String(),
 	}
 	switch {

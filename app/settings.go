@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"os/user"
@@ -14,22 +16,31 @@ import (
 	"time"
 
 	"earshot/audio/opus"
+	"earshot/server/token"
 )
 
 // settings are the options that are flags, keys of the config file and
 // environment variables alike. A type of its own checks each text, so that one
 // sentence says what would be right, wherever the text stands.
 type settings struct {
-	Listen    address   `default:":3277" placeholder:"HOST:PORT" help:"Where listeners connect (${default})."`
-	PublicURL publicURL `name:"public-url" placeholder:"URL" help:"The address that share links carry, when listeners come through a proxy or another name."`
-	Source    source    `default:"auto" placeholder:"SOURCE" help:"The sound: auto, loopback (what the speakers play), tone, or file:PATH.wav (${default})."`
-	Bitrate   bitrate   `default:"128k" placeholder:"RATE" help:"Bits per second, 6k to 510k (${default})."`
-	Frame     frame     `default:"20ms" placeholder:"TIME" help:"Sound in one packet: 5ms, 10ms, 20ms, 40ms or 60ms (${default})."`
-	Start     bool      `help:"Be live at once."`
-	Title     string    `placeholder:"TEXT" help:"What the page calls the stream (your name and this computer's)."`
-	Data      string    `placeholder:"DIR" help:"The folder of key, lock and control socket; another one is another Earshot."`
-	LogLevel  logLevel  `default:"info" placeholder:"LEVEL" help:"debug, info, warn or error (${default})."`
-	LogFormat logFormat `default:"text" placeholder:"FORMAT" help:"text or json (${default})."`
+	Listen         address   `default:":3277" placeholder:"HOST:PORT" help:"Where listeners connect (${default})."`
+	PublicURL      publicURL `name:"public-url" placeholder:"URL" help:"The address that share links carry, when listeners come through a proxy or another name."`
+	TLSCert        string    `name:"tls-cert" placeholder:"FILE" help:"The certificate chain (PEM) for https links; read again when it changes."`
+	TLSKey         string    `name:"tls-key" placeholder:"FILE" help:"The certificate's private key (PEM)."`
+	Origins        []origin  `placeholder:"ORIGIN" help:"Other sites whose pages may connect: https://blog.example.org,…"`
+	Embed          []origin  `placeholder:"ORIGIN" help:"Sites that may show the page in a frame."`
+	TrustedProxies []prefix  `placeholder:"ADDRESS" help:"Proxies whose X-Forwarded-For is believed: 127.0.0.1, 10.0.0.0/8,…"`
+	MaxListeners   int       `default:"1000" placeholder:"N" help:"How many may listen at once (${default})."`
+	Source         source    `default:"auto" placeholder:"SOURCE" help:"The sound: auto, loopback (what the speakers play), tone, or file:PATH.wav (${default})."`
+	Bitrate        bitrate   `default:"128k" placeholder:"RATE" help:"Bits per second, 6k to 510k (${default})."`
+	Frame          frame     `default:"20ms" placeholder:"TIME" help:"Sound in one packet: 5ms, 10ms, 20ms, 40ms or 60ms (${default})."`
+	Start          bool      `help:"Be live at once."`
+	Title          string    `placeholder:"TEXT" help:"What the page calls the stream (your name and this computer's)."`
+	Data           string    `placeholder:"DIR" help:"The folder of key, links, lock and control socket; another one is another Earshot."`
+	LogLevel       logLevel  `default:"info" placeholder:"LEVEL" help:"debug, info, warn or error (${default})."`
+	LogFormat      logFormat `default:"text" placeholder:"FORMAT" help:"text or json (${default})."`
+
+	keys []token.KeyConfig // of other programs; the config file's only
 }
 
 // complete fills in what depends on this computer.
@@ -45,6 +56,12 @@ func (s *settings) complete() error {
 		return fmt.Errorf("find data folder: %w", err)
 	}
 	s.Data = dir
+	if s.TLSCert, s.TLSKey = home(s.TLSCert), home(s.TLSKey); (s.TLSCert == "") != (s.TLSKey == "") {
+		return &usageError{errors.New("tls-cert and tls-key belong together: give both, or none")}
+	}
+	if s.MaxListeners < 1 {
+		return &usageError{fmt.Errorf("max-listeners: %d is too few: use 1 or more", s.MaxListeners)}
+	}
 	return nil
 }
 
@@ -106,6 +123,35 @@ func (p *publicURL) UnmarshalText(text []byte) error {
 		u.Host = strings.TrimSuffix(u.Host, ":"+u.Port())
 	}
 	p.url = u
+	return nil
+}
+
+// origin is a site, as browsers name it in an Origin (RFC 6454 section 7).
+type origin string
+
+func (o *origin) UnmarshalText(text []byte) error {
+	var u publicURL
+	// What is in a host goes into a header as it is.
+	if err := u.UnmarshalText(text); err != nil || strings.Trim(strings.ToLower(u.url.Host), "abcdefghijklmnopqrstuvwxyz0123456789.:[]-") != "" {
+		return fmt.Errorf("%q is no site: use http(s)://HOST or http(s)://HOST:PORT, such as https://blog.example.org", text)
+	}
+	*o = origin(strings.ToLower(u.url.String()))
+	return nil
+}
+
+// prefix is one address or all of a network.
+type prefix struct{ netip.Prefix }
+
+func (p *prefix) UnmarshalText(text []byte) error {
+	if read, err := netip.ParsePrefix(string(text)); err == nil {
+		p.Prefix = read
+		return nil
+	}
+	address, err := netip.ParseAddr(string(text))
+	if err != nil {
+		return fmt.Errorf("%q is no address: use one such as 127.0.0.1, or a network such as 10.0.0.0/8", text)
+	}
+	p.Prefix = netip.PrefixFrom(address.Unmap(), address.Unmap().BitLen())
 	return nil
 }
 
@@ -192,6 +238,10 @@ const maxValidity = 10 * 365 * 24 * time.Hour
 
 func (v *validity) UnmarshalText(text []byte) error {
 	s := string(text)
+	if s == "forever" {
+		*v = validity(maxValidity)
+		return nil
+	}
 	unit := time.Duration(0)
 	switch {
 	case strings.HasSuffix(s, "d"):
@@ -209,7 +259,7 @@ func (v *validity) UnmarshalText(text []byte) error {
 		d, err = time.ParseDuration(s)
 	}
 	if err != nil || d < time.Second || d > maxValidity {
-		return fmt.Errorf("%q is no time that a link can last: use 30m, 24h, 7d or 2w, ten years at most", text)
+		return fmt.Errorf("%q is no time that a link can last: use 30m, 24h, 7d, 2w or forever (until you withdraw it), ten years at most", text)
 	}
 	*v = validity(d)
 	return nil

@@ -68,7 +68,7 @@ func (p player) secure() (secure bool) {
 func (p player) dataset() map[string]string {
 	p.t.Helper()
 	var got map[string]string
-	p.evaluate("({...document.documentElement.dataset})", &got)
+	p.evaluate("({...document.documentElement?.dataset})", &got) // none while a page loads
 	return got
 }
 
@@ -91,6 +91,16 @@ func (p player) waitState(want string) {
 			p.t.Fatalf("the page's state is %q, want %q", got, want)
 		}
 	}
+}
+
+// waitWords waits until the page says something.
+func (p player) waitWords(want string) {
+	p.t.Helper()
+	var got string
+	waitFor(p.t, "the page says "+want, func() bool {
+		p.evaluate("document.getElementById('state').innerText", &got)
+		return strings.Contains(got, want)
+	})
 }
 
 // settle waits until the player has learnt how much it must hold back on this

@@ -17,8 +17,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/gorilla/websocket"
-
 	"earshot/assets/icons"
 	"earshot/tray/traytest"
 )
@@ -78,24 +76,12 @@ func (r *running) works(link string) {
 	}
 }
 
-// listen connects a listener with a link for name.
-func (r *running) listen(name string) *websocket.Conn {
-	r.t.Helper()
-	tok := r.must("link", "--token", "--name", name)
-	conn, _, err := websocket.DefaultDialer.DialContext(r.t.Context(), "ws://"+r.address()+"/listen",
-		http.Header{"Authorization": {"Bearer " + tok}})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	return conn
-}
-
 func TestTrayStartsAndStops(t *testing.T) {
 	t.Parallel()
 	r, icon, _ := onDesktop(t, plainEnv(t.TempDir()))
 	icon.WaitStatus("Stopped")
 	shows(t, icon, "stopped", icons.Idle)
-	want := []string{"Stopped", "Start", "Copy share link", "Listeners", "Start on login", "Quit"}
+	want := []string{"Stopped", "Start", "Copy share link", "More links", "Listeners", "Start on login", "Quit"}
 	if got := traytest.Labels(icon.Menu()); !slices.Equal(got, want) {
 		t.Errorf("the menu is %q, want %q", got, want)
 	}
@@ -126,7 +112,7 @@ func TestTrayNamesListeners(t *testing.T) {
 	t.Parallel()
 	r, icon, _ := onDesktop(t, plainEnv(t.TempDir()), "--start")
 	icon.WaitStatus("Live · nobody listening")
-	conn := r.listen("Bob\u202e_<b>\n")
+	conn, _, _ := r.listen(r.made("--name", "Bob\u202e_<b>\n").Token)
 	defer conn.Close()
 	icon.WaitStatus("Live · 1 listening")
 	shows(t, icon, "listening", icons.Listening)
@@ -176,6 +162,48 @@ func TestTrayCopiesALink(t *testing.T) {
 	_, tok, _ := strings.Cut(string(link), "#")
 	if strings.Contains(notice.Title+notice.Body+r.log.String(), tok) {
 		t.Error("the token is in the notification or the log")
+	}
+}
+
+// The owner removes who listens and withdraws links from the menu.
+func TestTrayRemovesAndWithdraws(t *testing.T) {
+	t.Parallel()
+	display := traytest.StartDisplay(t)
+	r, icon, notices := onDesktop(t, display.Env(plainEnv(t.TempDir())), "--start")
+	notice := func(title string) {
+		t.Helper()
+		notices.Wait("the notification "+title, func(n traytest.Notice) bool { return n.Title == title })
+	}
+	ann, bob := r.made("--name", "Ann"), r.made("--name", "Bob")
+	annConn, _, _ := r.listen(ann.Token)
+	bobConn, _, _ := r.listen(bob.Token)
+	icon.Choose("Listeners (2)", "Bob — just now", "Remove")
+	if code := closed(t, bobConn); code != 4402 {
+		t.Errorf("removed: close code %d", code)
+	}
+	notice("Bob is removed")
+	if conn, _, _ := r.listen(bob.Token); conn == nil {
+		t.Error("removed alone, Bob can't come back")
+	}
+	icon.Choose("Listeners (2)", "Ann — just now", "Remove and withdraw the link")
+	closed(t, annConn)
+	notice("Ann is removed")
+	if _, status, _ := r.listen(ann.Token); status != 401 {
+		t.Errorf("the withdrawn link gets %d", status)
+	}
+
+	icon.Choose("More links", "Copy a link for one person only")
+	notice("Share link copied")
+	if l := r.listed()[0]; l.Listeners != 1 {
+		t.Errorf("the newest link: %+v", l)
+	}
+	icon.Choose("More links", "Withdraw all links", "Yes, all that were made until now")
+	notice("All links withdrawn")
+	icon.WaitStatus("Live · nobody listening")
+	for _, l := range r.listed() {
+		if !l.Withdrawn {
+			t.Errorf("%+v is good", l)
+		}
 	}
 }
 
@@ -299,7 +327,7 @@ func TestTrayInAPanel(t *testing.T) {
 	r.waitStatus("live", func(st status) bool { return st.State == stateLive })
 	waitFor(t, "the icon to change", has(icons.Live))
 	for _, name := range []string{"Ann", "Guest · Firefox on Android"} {
-		defer r.listen(name).Close()
+		r.listen(r.made("--name", name).Token)
 	}
 	waitFor(t, "the icon to change again", has(icons.Listening))
 

@@ -10,6 +10,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"earshot/audio"
+	"earshot/server/token"
 )
 
 // Hub is one stream: what is published to it goes to all who listen. Any
@@ -25,7 +26,7 @@ type Hub struct {
 	state atomic.Pointer[hubState]
 
 	mu        sync.Mutex
-	listeners []*listener // oldest first
+	listeners []*listener // oldest first; also those whose handshake is under way
 	lastID    uint64
 	closed    bool
 }
@@ -91,6 +92,7 @@ func (h *Hub) SetState(s State) error {
 // Listener is somebody who listens, as the owner sees them.
 type Listener struct {
 	ID      uint64    `json:"id"`   // of this connection
+	Link    string    `json:"link"` // ID of its token
 	Name    string    `json:"name"` // as the link says, else by browser and system
 	Since   time.Time `json:"since"`
 	Address string    `json:"address"`         // without the port
@@ -105,40 +107,140 @@ func (h *Hub) Listeners() []Listener {
 	defer h.mu.Unlock()
 	list := make([]Listener, 0, len(h.listeners))
 	for _, l := range h.listeners {
-		list = append(list, l.snapshot())
+		if l.conn != nil && !l.ended {
+			list = append(list, l.snapshot())
+		}
 	}
 	return list
 }
 
-// join adds l, and ends the connection that it replaces; false where the hub
-// is closed.
-func (h *Hub) join(l *listener) bool {
+// Kick ends a connection for good and returns who it was; false where nobody
+// of that ID listens. It doesn't stop them from coming back with their link.
+func (h *Hub) Kick(id uint64) (Listener, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closed {
-		return false
+	for _, l := range h.listeners {
+		if l.conn != nil && !l.ended && l.info.ID == id {
+			h.end(l, closeRemoved)
+			return l.snapshot(), true
+		}
 	}
-	if l.page != "" {
-		for _, old := range h.listeners {
-			if old.page == l.page {
-				old.end(closeReplaced)
+	return Listener{}, false
+}
+
+// Review ends the connections whose tokens are good no more and returns how many
+// those were; the others learn anew when theirs end. Call it after each change
+// of what is withdrawn and of the keys, once the server's verifier has it. good
+// is its method Good, or as that, and must not call the Hub.
+func (h *Hub) Review(good func(token.Claims) (until time.Time, ok bool)) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	n := 0
+	for _, l := range h.listeners {
+		if l.ended {
+			continue
+		}
+		if until, ok := good(l.claims); !ok {
+			h.end(l, closeEnded(until))
+			n++
+			continue
+		}
+		l.nudge()
+	}
+	return n
+}
+
+// room says why there is no seat for l, in the word of a [refusal]; "" where
+// there is one. There are so many seats as most says, and so many of one link as
+// its token does; a page that has one needs no second.
+func (h *Hub) room(l *listener, most int) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.roomLocked(l, most)
+}
+
+func (h *Hub) roomLocked(l *listener, most int) string {
+	if h.closed {
+		return stopping
+	}
+	all, own := 0, 0           // seats that are taken, in all and of this link
+	pages := map[string]bool{} // connections of one page share a seat
+	for _, o := range h.listeners {
+		if o.ended || pages[o.page] {
+			continue
+		}
+		if o.page != "" {
+			if o.page == l.page {
+				return ""
 			}
+			pages[o.page] = true
+		}
+		all++
+		if o.claims.ID == l.claims.ID {
+			own++
+		}
+	}
+	switch {
+	case l.claims.Listeners > 0 && own >= l.claims.Listeners:
+		return inUse
+	case all >= most:
+		return full
+	}
+	return ""
+}
+
+// take gives l a seat before it has a connection; else it says why not, as room
+// does. Whoever got one gives it back with leave.
+func (h *Hub) take(l *listener, most int) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if why := h.roomLocked(l, most); why != "" {
+		return why
+	}
+	h.listeners = append(h.listeners, l)
+	return ""
+}
+
+// join makes l, which has a seat, one who listens, and ends what of its page
+// is an earlier attempt to connect.
+func (h *Hub) join(l *listener, conn *websocket.Conn) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	late := false // l's request took so long that the page has made another since
+	for _, old := range h.listeners {
+		switch {
+		case l.page == "" || old.page != l.page || old.conn == nil || old.ended:
+		case old.attempt > l.attempt:
+			late = true
+		default:
+			h.end(old, closeReplaced)
 		}
 	}
 	h.lastID++
 	l.info.ID = h.lastID
-	h.listeners = append(h.listeners, l)
+	l.conn = conn
 	h.count.Add(1)
 	h.changed()
-	return true
+	if late {
+		h.end(l, closeReplaced)
+	}
 }
 
-// leave removes l.
+// leave gives l's seat back.
 func (h *Hub) leave(l *listener) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.listeners = slices.DeleteFunc(h.listeners, func(o *listener) bool { return o == l })
-	h.count.Add(-1)
+	if l.conn != nil {
+		h.count.Add(-1)
+		h.changed()
+	}
+}
+
+// end makes l's connection close with code and its seat free. h.mu is held.
+func (h *Hub) end(l *listener, code int) {
+	l.ended = true
+	l.end(code)
 	h.changed()
 }
 
@@ -148,8 +250,6 @@ func (h *Hub) close() {
 	defer h.mu.Unlock()
 	h.closed = true
 	for _, l := range h.listeners {
-		l.end(closeRestart)
-		// One that takes nothing any more may not hold up the end.
-		_ = l.conn.NetConn().SetWriteDeadline(time.Now().Add(closeTimeout))
+		h.end(l, closeRestart)
 	}
 }

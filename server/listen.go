@@ -3,9 +3,7 @@ package server
 import (
 	"encoding/json"
 	"errors"
-	"net"
 	"net/http"
-	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -22,102 +20,167 @@ const maxBuffer = 4 * time.Second
 var pageID = regexp.MustCompile(`^[A-Za-z0-9_-]{8,64}$`)
 
 // session answers who the token is for and what it may hear, since a browser
-// can't see why a WebSocket handshake failed.
+// can't see why a WebSocket handshake failed. With the query parameter page it
+// answers for that page, whose own connection doesn't stand in its way.
 func (s *Server) session(w http.ResponseWriter, r *http.Request) {
-	claims, ok := s.admit(w, r)
+	l, ok := s.admitListener(w, r)
 	if !ok {
 		return
 	}
-	answer(w, http.StatusOK, session{
-		Name:    displayName(claims.Name, r.UserAgent()),
-		Title:   s.hub.title,
-		State:   s.hub.state.Load().state,
-		Expires: claims.Expires.Unix(),
-	})
+	if why := s.hub.room(l, s.config.MaxListeners); why != "" {
+		s.deny(w, r, l, why)
+		return
+	}
+	answer(w, http.StatusOK, newAbout(s.hub.title, l.info.Name, s.hub.state.Load().state, l.claims.Expires))
 }
 
 // listen upgrades the request to a WebSocket and serves it until it ends. The
-// token is checked first: without a good one there is no WebSocket.
+// token is checked first, and a seat taken: without them there is no WebSocket.
 func (s *Server) listen(w http.ResponseWriter, r *http.Request) {
 	s.conns.Add(1) // while http.Server still waits for this request
 	defer s.conns.Done()
-	claims, ok := s.admit(w, r)
+	if !s.welcomes(r) {
+		s.refuse(w, r, http.StatusForbidden, badOrigin, "Pages of other sites can't listen here.")
+		return
+	}
+	l, ok := s.admitListener(w, r)
 	if !ok {
 		return
 	}
 	query := r.URL.Query()
-	page := query.Get("page")
-	if page != "" && !pageID.MatchString(page) {
-		refuse(w, http.StatusBadRequest, refusal{"page", "The page ID must be 8 to 64 letters, digits, - or _."})
-		return
-	}
-	if page != "" {
-		page += " " + claims.ID // one link can't take another's place
-	}
 	var buffer time.Duration
 	if text := query.Get("buffer"); text != "" {
 		ms, err := strconv.ParseUint(text, 10, 32)
 		if err != nil {
-			refuse(w, http.StatusBadRequest, refusal{"buffer", "The buffer must be a number of milliseconds."})
+			s.refuse(w, r, http.StatusBadRequest, badBuffer, "The buffer must be a number of milliseconds.")
 			return
 		}
 		buffer = min(time.Duration(ms)*time.Millisecond, maxBuffer)
 	}
-	conn, err := s.upgrader.Upgrade(w, r, nil)
+	l.lag = max(minLag, buffer+lagOver)
+	if text := query.Get("attempt"); text != "" {
+		var err error
+		if l.attempt, err = strconv.ParseUint(text, 10, 64); err != nil {
+			s.refuse(w, r, http.StatusBadRequest, badAttempt, "The attempt must be a number.")
+			return
+		}
+	}
+	if why := s.hub.take(l, s.config.MaxListeners); why != "" {
+		s.deny(w, r, l, why)
+		return
+	}
+	defer s.hub.leave(l)
+	// Once more, now that Review finds it: the token may have been
+	// withdrawn in between.
+	if _, err := s.verify(bearer(r), token.ScopeListen); err != nil {
+		s.refuseToken(w, r, err)
+		return
+	}
+	conn, err := s.upgrader.Upgrade(counting{w, l}, r, nil)
 	if err != nil {
 		return // the upgrader has answered
 	}
-	if tcp, ok := conn.NetConn().(*net.TCPConn); ok {
-		_ = tcp.SetWriteBuffer(sendBuffer) // best effort: the kernel's default works, too
-	}
-	address, _, _ := net.SplitHostPort(r.RemoteAddr)
-	l := &listener{
-		hub:     s.hub,
-		conn:    conn,
-		page:    page,
-		expires: claims.Expires,
-		wake:    make(chan struct{}, 1),
-		pings:   make(chan float64, 1),
-		ending:  make(chan int, 1),
-		info:    Listener{Name: displayName(claims.Name, r.UserAgent()), Since: time.Now(), Address: address},
-	}
 	l.cursor = s.hub.live.start(time.Now().Add(-buffer))
-	if !s.hub.join(l) {
-		l.end(closeRestart)
-		l.run()
-		return
+	s.hub.join(l, conn)
+	s.log.Info("listener joined", "listener", l.info.ID, "name", l.info.Name, "address", l.info.Address, "link", l.info.Link)
+	code := l.run()
+	if code == closeTooMany || code == closeTooBig {
+		s.refusals.count(closeReasons[code], s.client(r))
 	}
-	s.log.Info("listener joined", "listener", l.info.ID, "name", l.info.Name, "address", address)
-	l.run()
-	s.hub.leave(l)
 	s.log.Info("listener left", "listener", l.info.ID, "after", time.Since(l.info.Since).Round(time.Second),
-		"sent", l.sent.Load(), "lost", l.lost.Load())
+		"sent", l.sent.Load(), "lost", l.lost.Load(), "closed", closeReasons[code])
 }
 
-// admit checks the request's token for the right to listen, and where it isn't
-// good answers the request and returns false.
-func (s *Server) admit(w http.ResponseWriter, r *http.Request) (token.Claims, bool) {
-	if s.stopping.Load() {
-		refuse(w, http.StatusServiceUnavailable, refusal{"stopping", "Earshot is just restarting. It will be back soon."})
+// admitListener returns the listener that a request is of; where it may not
+// listen it answers the request and returns false.
+func (s *Server) admitListener(w http.ResponseWriter, r *http.Request) (*listener, bool) {
+	claims, ok := s.admit(w, r, bearer(r), token.ScopeListen)
+	if !ok {
+		return nil, false
+	}
+	page := r.URL.Query().Get("page")
+	if page != "" && !pageID.MatchString(page) {
+		s.refuse(w, r, http.StatusBadRequest, badPage, "The page ID must be 8 to 64 letters, digits, - or _.")
+		return nil, false
+	}
+	l := newListener(s.hub, claims, page, displayName(claims.Name, r.UserAgent()), s.client(r).String())
+	l.good = s.config.Tokens.Good
+	return l, true
+}
+
+// deny refuses a listener for whom there is no seat.
+func (s *Server) deny(w http.ResponseWriter, r *http.Request, l *listener, why string) {
+	switch why {
+	case inUse:
+		message := "As many people as this link is for are listening with it already. Ask for a link of your own, or try again later."
+		if l.claims.Listeners == 1 {
+			message = "This link is for one listener, and somebody is listening with it. Ask for a link of your own, or stop listening there."
+		}
+		s.refuse(w, r, http.StatusConflict, why, message)
+	case full:
+		s.refuseLater(w, r, http.StatusServiceUnavailable, 30*time.Second, why, "As many people as can be are listening already. Try again later.")
+	case stopping:
+		s.refuseLater(w, r, http.StatusServiceUnavailable, 5*time.Second, why, "Earshot is just restarting. It will be back soon.")
+	}
+}
+
+// admit checks a request's token for a scope, and where it isn't good, or the
+// address asks too often, answers the request and returns false.
+func (s *Server) admit(w http.ResponseWriter, r *http.Request, raw, scope string) (token.Claims, bool) {
+	claims, err := s.verify(raw, scope)
+	if err != nil {
+		s.refuseToken(w, r, err)
 		return token.Claims{}, false
 	}
-	claims, err := s.tokens.Verify(bearer(r), token.ScopeListen)
-	if err == nil {
-		return claims, true
+	if wait := s.limits.succeed(s.client(r)); wait > 0 {
+		s.refuseOften(w, r, wait)
+		return token.Claims{}, false
 	}
+	return claims, true
+}
+
+// verify checks a token. A flood of bad ones keeps half of the cores at most
+// busy with signatures.
+func (s *Server) verify(raw, scope string) (token.Claims, error) {
+	s.checks <- struct{}{}
+	defer func() { <-s.checks }()
+	return s.config.Tokens.Verify(raw, scope)
+}
+
+// refuseToken answers a request whose token isn't good.
+func (s *Server) refuseToken(w http.ResponseWriter, r *http.Request, err error) {
+	reason := token.Malformed
 	var refused *token.Error
-	if !errors.As(err, &refused) {
-		refused = &token.Error{Reason: token.Malformed}
+	if errors.As(err, &refused) {
+		reason = refused.Reason
 	}
-	s.log.Debug("request refused", "path", r.URL.Path, "reason", refused.Reason)
+	spend := s.limits.fail
+	switch reason {
+	case token.Expired, token.Withdrawn, token.NotYetValid:
+		// It is a link of ours, and a whole class with yesterday's shall read
+		// what is wrong with it.
+		spend = s.limits.ended
+	}
+	if wait := spend(s.client(r)); wait > 0 {
+		s.refuseOften(w, r, wait)
+		return
+	}
 	// RFC 6750 section 3: no error code where there was no token.
-	challenge := `Bearer realm="earshot"`
-	if refused.Reason != token.Missing {
+	challenge, status := `Bearer realm="earshot"`, http.StatusUnauthorized
+	switch reason {
+	case token.Missing:
+	case token.Scope:
+		challenge, status = challenge+`, error="insufficient_scope"`, http.StatusForbidden
+	default:
 		challenge += `, error="invalid_token"`
 	}
 	w.Header().Set("WWW-Authenticate", challenge)
-	refuse(w, http.StatusUnauthorized, refusal{string(refused.Reason), refusalText(refused.Reason)})
-	return token.Claims{}, false
+	s.refuse(w, r, status, string(reason), refusalText(reason))
+}
+
+// refuseOften answers a request of an address that asks too often.
+func (s *Server) refuseOften(w http.ResponseWriter, r *http.Request, wait time.Duration) {
+	s.refuseLater(w, r, http.StatusTooManyRequests, wait, tooMany, "Too many requests come from your network. Wait a little and try again.")
 }
 
 // refusalText says in a listener's words why a token is no good.
@@ -127,6 +190,8 @@ func refusalText(r token.Reason) string {
 		return "A share link is needed to listen. Ask who is streaming for one."
 	case token.Expired:
 		return "This link has expired. Ask for a new one."
+	case token.Withdrawn:
+		return "This link was withdrawn. Ask for a new one."
 	case token.NotYetValid:
 		return "This link isn't valid yet. Try again later."
 	case token.Malformed, token.Signature:
@@ -136,12 +201,12 @@ func refusalText(r token.Reason) string {
 }
 
 // bearer returns the request's token, from the first of: the header
-// Authorization (RFC 6750 section 2.1), the header token (as plain WebSocket
-// clients send it), an offered subprotocol (the only place for a browser's
-// WebSocket, which can set no header).
+// Authorization, the header token (as plain WebSocket clients send it), an
+// offered subprotocol (the only place for a browser's WebSocket, which can set
+// no header).
 func bearer(r *http.Request) string {
-	if scheme, t, ok := strings.Cut(r.Header.Get("Authorization"), " "); ok && strings.EqualFold(scheme, "Bearer") {
-		return strings.TrimSpace(t)
+	if t, ok := authorization(r); ok {
+		return t
 	}
 	if t := r.Header.Get("token"); t != "" {
 		return t
@@ -154,22 +219,12 @@ func bearer(r *http.Request) string {
 	return ""
 }
 
-// checkOrigin lets in programs, which send no Origin, and the server's own
-// page.
-func (s *Server) checkOrigin(r *http.Request) bool {
-	header := r.Header.Get("Origin")
-	if header == "" {
-		return true
-	}
-	origin, err := url.Parse(header)
-	if err != nil {
-		return false
-	}
-	return strings.EqualFold(origin.Host, r.Host) ||
-		s.publicURL != nil && strings.EqualFold(origin.Host, s.publicURL.Host)
+// authorization returns the token in the header Authorization (RFC 6750 section
+// 2.1).
+func authorization(r *http.Request) (string, bool) {
+	scheme, t, ok := strings.Cut(r.Header.Get("Authorization"), " ")
+	return strings.TrimSpace(t), ok && strings.EqualFold(scheme, "Bearer")
 }
-
-func refuse(w http.ResponseWriter, status int, r refusal) { answer(w, status, r) }
 
 func answer(w http.ResponseWriter, status int, v any) {
 	text, err := json.Marshal(v)

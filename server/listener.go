@@ -1,14 +1,21 @@
 package server
 
 import (
+	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/json"
+	"io"
+	"net"
+	"net/http"
 	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
+	"golang.org/x/time/rate"
 
 	"earshot/server/line"
+	"earshot/server/token"
 )
 
 const (
@@ -18,9 +25,24 @@ const (
 	closeTimeout = time.Second // for the other side to answer a close frame
 	readLimit    = 1024        // bytes of a message from a listener
 
-	// maxLag is how old sound may be when it is sent. What a connection
-	// hasn't taken by then is lost to it, so that it comes back to live.
-	maxLag = 2 * time.Second
+	// readRate and readBurst bound the messages a second from a listener,
+	// pings and pongs among them. The player sends 7 in the first two seconds
+	// and then one in three.
+	readRate  = 5
+	readBurst = 30
+	// readBytes is how many bytes a message may take on the wire on average,
+	// frame headers among them, of which one message may have any number.
+	readBytes = 2 * readLimit
+
+	// notice is how long before its token's end a listener is told of it.
+	notice = time.Minute
+
+	// minLag is how old sound may be when it is sent, to a listener who asks
+	// for no more than a little less of it at once. What a connection hasn't
+	// taken by then is lost to it, so that it comes back to live.
+	minLag = 2 * time.Second
+	// lagOver is how much older than what a listener asks for it may be.
+	lagOver = time.Second / 2
 	// maxSlow is how long a connection may keep losing sound.
 	maxSlow = 20 * time.Second
 	// sendBuffer bounds, in bytes, the sound that waits in the kernel, where
@@ -30,13 +52,20 @@ const (
 
 // listener is one connection that listens.
 type listener struct {
-	hub     *Hub
-	conn    *websocket.Conn
-	page    string // of the tab and its token; "" for none
-	expires time.Time
-	cursor  cursor // the writer's
+	hub    *Hub
+	claims token.Claims
+	page   string          // of the tab and its token; "" for none
+	conn   *websocket.Conn // the hub's mutex guards it until it has joined; nil before
+	ended  bool            // closes or will; the hub's mutex guards it
+	cursor cursor          // the writer's
+	pace   *rate.Limiter   // of what it sends; the reader's
+	// good is the verifier's method Good; set before run.
+	good func(token.Claims) (until time.Time, ok bool)
+	// attempt orders the connections of a page: a later one has a greater.
+	attempt uint64
+	lag     time.Duration // how old the sound may be that it is sent
 
-	wake   chan struct{} // capacity 1: the state may have changed
+	wake   chan struct{} // capacity 1: the state may have changed, or the token's end
 	pings  chan float64  // capacity 1: a ping to answer
 	ending chan int      // capacity 1: the close code to end with
 
@@ -47,7 +76,25 @@ type listener struct {
 	stats atomic.Pointer[Stats] // nil before the first
 }
 
-// nudge makes the writer look at the hub's state.
+// newListener returns a listener without a connection. The page's ID may be
+// empty; name and address are for the owner.
+func newListener(h *Hub, c token.Claims, page, name, address string) *listener {
+	if page != "" {
+		page += " " + c.ID // one link can't take another's place
+	}
+	return &listener{
+		hub:    h,
+		claims: c,
+		page:   page,
+		pace:   rate.NewLimiter(readRate, readBurst),
+		wake:   make(chan struct{}, 1),
+		pings:  make(chan float64, 1),
+		ending: make(chan int, 1),
+		info:   Listener{Link: c.ID, Name: name, Since: time.Now(), Address: address},
+	}
+}
+
+// nudge makes the writer look at the hub's state and at the token.
 func (l *listener) nudge() {
 	select {
 	case l.wake <- struct{}{}:
@@ -60,6 +107,11 @@ func (l *listener) end(code int) {
 	select {
 	case l.ending <- code:
 	default:
+		return
+	}
+	if l.conn != nil {
+		// One that takes nothing any more may not hold up the end.
+		_ = l.conn.NetConn().SetWriteDeadline(time.Now().Add(closeTimeout))
 	}
 }
 
@@ -69,8 +121,19 @@ func (l *listener) snapshot() Listener {
 	return info
 }
 
-// run serves the connection until it ends.
-func (l *listener) run() {
+// run serves the connection until it ends, and returns the code that it closed
+// with; 0 where the other side left.
+func (l *listener) run() int {
+	tcp := l.conn.NetConn()
+	if c, ok := tcp.(*counted); ok {
+		tcp = c.Conn
+	}
+	if secure, ok := tcp.(*tls.Conn); ok {
+		tcp = secure.NetConn()
+	}
+	if tcp, ok := tcp.(*net.TCPConn); ok {
+		_ = tcp.SetWriteBuffer(sendBuffer) // best effort: the kernel's default works, too
+	}
 	gone, cancel := context.WithCancel(context.Background())
 	read := make(chan struct{})
 	go func() {
@@ -79,36 +142,106 @@ func (l *listener) run() {
 		l.read()
 	}()
 
-	if code := l.write(gone); code != 0 {
+	code := l.write(gone)
+	if code != 0 {
 		frame := websocket.FormatCloseMessage(code, closeReasons[code])
 		err := l.conn.WriteControl(websocket.CloseMessage, frame, time.Now().Add(closeTimeout))
 		if err == nil {
 			// Closing at once could make the kernel reset the connection, and
 			// the close frame be lost with it.
-			_ = l.conn.SetReadDeadline(time.Now().Add(closeTimeout))
-			<-read
+			select {
+			case <-read:
+			case <-time.After(closeTimeout):
+			}
 		}
 	}
 	_ = l.conn.Close()
 	<-read
+	return code
 }
 
 // read takes what the listener sends until the connection breaks, closes or
-// goes silent.
+// goes silent. One that sends too much is made to end, and not listened to.
 func (l *listener) read() {
-	alive := func(string) error { return l.conn.SetReadDeadline(time.Now().Add(readTimeout)) }
-	l.conn.SetReadLimit(readLimit)
+	// Not gorilla's own limit: it closes while the writer writes, and what the
+	// other side has sent by then would make the kernel reset the connection.
+	paced := func() bool {
+		if !l.pace.Allow() {
+			l.end(closeTooMany)
+			return false
+		}
+		return true
+	}
+	alive := func(string) error {
+		paced()
+		return l.conn.SetReadDeadline(time.Now().Add(readTimeout))
+	}
+	answer := l.conn.PingHandler()
 	l.conn.SetPongHandler(alive)
-	if alive("") != nil {
+	l.conn.SetPingHandler(func(data string) error {
+		if !paced() {
+			return nil
+		}
+		return answer(data)
+	})
+	if l.conn.SetReadDeadline(time.Now().Add(readTimeout)) != nil {
 		return
 	}
 	for {
-		_, text, err := l.conn.ReadMessage()
+		_, r, err := l.conn.NextReader()
 		if err != nil {
 			return
 		}
-		l.take(text)
+		if !paced() {
+			continue // which skips the message
+		}
+		text, err := io.ReadAll(io.LimitReader(r, readLimit+1))
+		switch {
+		case err != nil:
+			return
+		case len(text) > readLimit:
+			l.end(closeTooBig)
+		default:
+			l.take(text)
+		}
 	}
+}
+
+// counted is a listener's connection, which ends who sends too many bytes: a
+// message may come in frames without number and without content, which no
+// count of messages sees.
+type counted struct {
+	net.Conn
+	l    *listener
+	pace *rate.Limiter // of bytes; the reader's
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if c.pace.AllowN(time.Now(), n) {
+		return n, err
+	}
+	c.l.end(closeTooMany)
+	// Read on until it is closed, as in read, but look at none of it.
+	if _, err = io.Copy(io.Discard, c.Conn); err == nil {
+		err = io.EOF
+	}
+	return 0, err
+}
+
+// counting is a response whose connection is counted once it is hijacked.
+type counting struct {
+	http.ResponseWriter
+	l *listener
+}
+
+// Hijack implements http.Hijacker.
+func (w counting) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffer, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	return &counted{conn, w.l, rate.NewLimiter(readRate*readBytes, readBurst*readBytes)}, buffer, nil
 }
 
 // take takes a message of the listener's, or ignores it.
@@ -134,13 +267,14 @@ func (l *listener) take(text []byte) {
 func (l *listener) write(gone context.Context) int {
 	ping := time.NewTicker(pingEvery)
 	defer ping.Stop()
-	expiry := time.NewTimer(time.Until(l.expires))
-	defer expiry.Stop()
+	look := time.NewTimer(0) // at how long the token is good
+	defer look.Stop()
 
 	state := l.hub.state.Load()
 	if l.sendJSON(l.welcome(state.state)) != nil {
 		return 0
 	}
+	told := false           // of the token's end
 	var slowSince time.Time // since when it loses sound
 	for {
 		if now := l.hub.state.Load(); now != state {
@@ -154,14 +288,36 @@ func (l *listener) write(gone context.Context) int {
 			return 0
 		case code := <-l.ending:
 			return code
-		case <-expiry.C:
-			return closeExpired
+		case <-look.C:
+			until, ok := l.good(l.claims)
+			if !ok {
+				return closeEnded(until)
+			}
+			// Not at once for long: timers stand still while a computer sleeps,
+			// and nobody may have told of a change.
+			next := pingEvery
+			if !until.IsZero() {
+				left := time.Until(until)
+				if left <= notice && !told {
+					told = true
+					if l.sendJSON(expiring{Type: "expiring", Seconds: seconds(left)}) != nil {
+						return 0
+					}
+				}
+				if !told {
+					left -= notice
+				}
+				next = min(left, pingEvery)
+			}
+			look.Reset(next)
+			continue
 		case <-ping.C:
 			if l.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(writeTimeout)) != nil {
 				return 0
 			}
 			continue
 		case <-l.wake:
+			look.Reset(0)
 			continue
 		case t := <-l.pings:
 			if l.sendJSON(pong{Type: "pong", T: t, At: l.hub.clock().Microseconds()}) != nil {
@@ -171,14 +327,14 @@ func (l *listener) write(gone context.Context) int {
 		case <-l.cursor.wait():
 		}
 		now := time.Now()
-		m, lost := l.cursor.take(now.Add(-maxLag))
+		m, lost := l.cursor.take(now.Add(-l.lag))
 		switch {
 		case lost > 0:
 			l.lost.Add(lost)
 			if slowSince.IsZero() {
 				slowSince = now
 			}
-		case m != nil && now.Sub(m.published) < maxLag/2:
+		case m != nil && now.Sub(m.published) < l.lag/2:
 			slowSince = time.Time{}
 		}
 		if !slowSince.IsZero() && now.Sub(slowSince) > maxSlow {
@@ -196,12 +352,9 @@ func (l *listener) write(gone context.Context) int {
 func (l *listener) welcome(s State) welcome {
 	return welcome{
 		Type:    "welcome",
-		Name:    l.info.Name,
-		Title:   l.hub.title,
-		State:   s,
+		about:   newAbout(l.hub.title, l.info.Name, s, l.claims.Expires),
 		Frame:   l.hub.format.Frame.Milliseconds(),
 		Bitrate: l.hub.format.Bitrate,
-		Expires: l.expires.Unix(),
 	}
 }
 

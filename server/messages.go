@@ -11,14 +11,24 @@ import (
 //
 // A listener opens a WebSocket (RFC 6455) at /listen, or at / where the path
 // can't be chosen. Query parameters: page, a random ID that a page keeps for
-// its tab, so that a connection replaces that tab's former one; buffer, how
-// many milliseconds of the newest sound it wants at once. The token comes in
-// one of the places that the function bearer names.
+// its tab, so that a connection replaces that tab's former one (/api/session
+// takes it, too, and answers for that tab); attempt, a number that grows with each
+// connection of the page, so that one which was long on its way doesn't replace
+// a later one; buffer, how many milliseconds of the newest sound it wants at
+// once. The token comes in one of the places that the function bearer names.
 //
 // Binary messages carry sound, in the form of package audio. Text messages are
 // JSON objects with a member "type"; the first one is a [welcome], a
-// [stateMessage] follows each change of state, a [pong] each ping. A listener
-// may send a [report]. Both sides ignore types and members that they don't know.
+// [stateMessage] follows each change of state, a [pong] each ping, and an
+// [expiring] comes before the token's end. A listener may send a [report], of
+// 1 KB and five a second at most; pings, pongs and empty frames count, too. Both sides ignore types and members that they
+// don't know.
+//
+// Who has no seat is refused before there is a WebSocket: with 409 and "in-use"
+// where as many listen with the token as it is for, with 503 and "full" where
+// the server has all the listeners that it takes. A page that connects again
+// keeps its seat. A program without a page ID has a new seat for each
+// connection, and a dead one's is free after 40 s at the latest.
 //
 // A close code says whether to come back: below 4400 with back-off, from there
 // on never.
@@ -30,20 +40,37 @@ const (
 	subprotocolBearer = "earshot.bearer."
 )
 
-// Close codes. assets/player/src/codes.json has them for the player.
+// Close codes. assets/player/src/codes.json has those that a player meets.
 const (
-	closeRestart  = websocket.CloseServiceRestart // this server stops and is back soon
-	closeSlow     = 4001                          // the connection is too slow for the stream
-	closeExpired  = 4400                          // the token has ended
-	closeReplaced = 4403                          // the same page has connected again
+	closeTooMany   = websocket.ClosePolicyViolation // the listener sends too many messages
+	closeTooBig    = websocket.CloseMessageTooBig   // it sent one that is too long
+	closeRestart   = websocket.CloseServiceRestart  // this server stops and is back soon
+	closeSlow      = 4001                           // the connection is too slow for the stream
+	closeExpired   = 4400                           // the token has ended
+	closeWithdrawn = 4401                           // the owner has withdrawn it
+	closeRemoved   = 4402                           // the owner has ended this connection
+	closeReplaced  = 4403                           // the same page has connected again
 )
 
 // closeReasons are what the close frames say beside the code.
 var closeReasons = map[int]string{
-	closeRestart:  "back soon",
-	closeSlow:     "too slow",
-	closeExpired:  "expired",
-	closeReplaced: "replaced",
+	closeTooMany:   "too-many-messages",
+	closeTooBig:    tooBig,
+	closeRestart:   "back soon",
+	closeSlow:      "too slow",
+	closeExpired:   "expired",
+	closeWithdrawn: "withdrawn",
+	closeRemoved:   "removed",
+	closeReplaced:  "replaced",
+}
+
+// closeEnded is the code for a token that is good no more, whose end or zero the
+// verifier's method Good has returned.
+func closeEnded(until time.Time) int {
+	if until.IsZero() {
+		return closeWithdrawn
+	}
+	return closeExpired
 }
 
 // State is what a stream does.
@@ -62,15 +89,44 @@ type Format struct {
 	Bitrate int           // bits per second
 }
 
+// about is what a listener is told of its link and the stream.
+type about struct {
+	Name  string `json:"name"`  // the listener's
+	Title string `json:"title"` // the stream's
+	State State  `json:"state"` // as in stateMessage
+	// The end of the token, as Unix time in seconds and as the seconds until
+	// then, for a listener whose clock is wrong. Absent where it has none.
+	Expires int64 `json:"expires,omitempty"`
+	Left    int64 `json:"left,omitempty"`
+}
+
+// newAbout returns an about; expires is zero for a token without an end.
+func newAbout(title, name string, s State, expires time.Time) about {
+	a := about{Name: name, Title: title, State: s}
+	if !expires.IsZero() {
+		a.Expires, a.Left = expires.Unix(), seconds(time.Until(expires))
+	}
+	return a
+}
+
+// seconds rounds up, and to 1 at least.
+func seconds(d time.Duration) int64 {
+	return max(1, int64((d+time.Second-1)/time.Second))
+}
+
 // welcome is the first message to a listener.
 type welcome struct {
-	Type    string `json:"type"`    // "welcome"
-	Name    string `json:"name"`    // the listener's
-	Title   string `json:"title"`   // the stream's
-	State   State  `json:"state"`   // as in stateMessage
-	Frame   int64  `json:"frame"`   // ms
-	Bitrate int    `json:"bitrate"` // b/s
-	Expires int64  `json:"expires"` // end of the token, Unix time in seconds
+	Type string `json:"type"` // "welcome"
+	about
+	Frame   int64 `json:"frame"`   // ms
+	Bitrate int   `json:"bitrate"` // b/s
+}
+
+// expiring tells once that the token ends soon: a minute before, or at once
+// where less is left when the listener joins.
+type expiring struct {
+	Type    string `json:"type"` // "expiring"
+	Seconds int64  `json:"seconds"`
 }
 
 // stateMessage tells of a change.
@@ -108,19 +164,27 @@ type pong struct {
 	At   int64   `json:"at"`   // µs on the clock of the packets' stamps
 }
 
-// session is the answer to /api/session.
-type session struct {
-	Name    string `json:"name"`
-	Title   string `json:"title"`
-	State   State  `json:"state"`
-	Expires int64  `json:"expires"` // Unix time in seconds
-}
-
 // refusal is the answer of every request that is refused.
 type refusal struct {
 	Error   string `json:"error"`   // for programs, one word
 	Message string `json:"message"` // for people
 }
+
+// Words of refusals, beside the reasons of package token.
+const (
+	badOrigin    = "origin"    // 403: a page of another site
+	badPage      = "page"      // 400: no page ID
+	badBuffer    = "buffer"    // 400: no number of milliseconds
+	badAttempt   = "attempt"   // 400: no number
+	badHandshake = "handshake" // 400: no WebSocket's
+	inUse        = "in-use"    // 409: as many listen as the link is for
+	tooSlow      = "slow"      // 408: the request did not come in time
+	tooBig       = "too-big"   // 413: the request
+	tooMany      = "too-many"  // 429: requests from this address; come back after Retry-After
+	full         = "full"      // 503: as many listen as the server takes; likewise
+	stopping     = "stopping"  // 503: the server ends; likewise
+	notMade      = "not-made"  // 503: a link, since it could not be recorded; likewise
+)
 
 // prepare frames a text message for any number of listeners.
 func prepare(v any) (*websocket.PreparedMessage, error) {

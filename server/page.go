@@ -8,19 +8,31 @@ import (
 	"strings"
 )
 
-// contentPolicy allows the player's own files and its WASM decoder, and no
-// other host (Content Security Policy Level 3).
-const contentPolicy = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; " +
-	"img-src 'self' data:; connect-src 'self'; worker-src 'self'; " +
-	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+// contentPolicy allows the player's own files and its WASM decoder, no other
+// host, and to be shown in a frame by none but the given sites (Content Security
+// Policy Level 3).
+func contentPolicy(embed []string) string {
+	if len(embed) == 0 {
+		embed = []string{"'none'"}
+	}
+	return "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; " +
+		"img-src 'self' data:; connect-src 'self'; worker-src 'self'; " +
+		"base-uri 'none'; form-action 'none'; frame-ancestors " + strings.Join(embed, " ")
+}
 
 // secure sets the headers that every answer has.
-func secure(next http.Handler) http.Handler {
+func (s *Server) secure(next http.Handler) http.Handler {
+	policy := contentPolicy(s.config.Embed)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", contentPolicy)
+		h.Set("Content-Security-Policy", policy)
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=(), display-capture=(), payment=(), usb=()")
+		// Browsers complain of it on pages that aren't secure, and ignore it.
+		if r.TLS != nil || s.config.PublicURL != nil && s.config.PublicURL.Scheme == "https" {
+			h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		}
 		next.ServeHTTP(w, r)
 	})
 }

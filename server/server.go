@@ -1,27 +1,19 @@
-// Package server lets listeners in and sends them the sound: the player's page,
-// the session that it asks for, and the WebSocket that carries packets. It is
-// pure Go and knows nothing of where sound comes from.
-//
-//	GET /             the player; upgraded to a WebSocket, the same as /listen
-//	GET /static/…     the player's files
-//	GET /api/session  what a token is good for
-//	GET /listen       upgraded to a WebSocket: sound
-//	GET /healthz      200 while it serves
-//
-// messages.go describes what goes over the WebSocket.
 package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"runtime"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -38,33 +30,72 @@ const (
 	maxHeader      = 16 << 10        // bytes of a request's header
 )
 
-// Config configures a [Server].
+// Config configures a [Server]. What isn't said to be needed may be zero.
 type Config struct {
-	Hub    *Hub
-	Tokens *token.Verifier
-	Player fs.FS // index.html and static/
+	Hub    *Hub            // needed
+	Tokens *token.Verifier // needed
+	Player fs.FS           // index.html and static/; needed
+	Log    *slog.Logger    // needed
 	// PublicURL is where listeners reach the server when that is not the
-	// address that it listens on, behind a proxy say; may be nil.
+	// address that it listens on, behind a proxy say.
 	PublicURL *url.URL
-	Log       *slog.Logger
+
+	// Issue signs and records a token for POST /api/links, which is there
+	// where this is. It fills in the audience.
+	Issue func(token.Grant) (raw string, l token.Link, err error)
+	// Base returns the URL of the page, without a path, for the links that
+	// are issued; needed where Issue is.
+	Base func() (string, error)
+
+	// Origins are those whose pages may connect beside the server's own, as
+	// browsers write them (RFC 6454 section 6.2): "https://blog.example.org".
+	// "null" must not be among them: any page can have that.
+	Origins []string
+	// Embed are the sites, written likewise, that may show the page in a
+	// frame.
+	Embed []string
+	// TrustedProxies are those whose X-Forwarded-For is believed. IPv4 in IPv6
+	// (::ffff:127.0.0.1/128) is the same as IPv4.
+	TrustedProxies []netip.Prefix
+	// MaxListeners is how many may listen at once; 0 is 1000.
+	MaxListeners int
+	// Certificate makes it https.
+	Certificate *Certificate
 }
 
 // Server serves one stream.
 type Server struct {
-	hub       *Hub
-	tokens    *token.Verifier
-	publicURL *url.URL
-	log       *slog.Logger
-	handler   http.Handler
-	upgrader  websocket.Upgrader
+	config   Config
+	hub      *Hub
+	log      *slog.Logger
+	handler  http.Handler
+	upgrader websocket.Upgrader
 
-	stopping atomic.Bool
+	refusals *refusals
+	limits   *limits
+	checks   chan struct{}  // one for each token that is being verified
 	conns    sync.WaitGroup // WebSockets, which http.Server doesn't wait for
 }
 
 // New returns a Server.
 func New(c Config) *Server {
-	s := &Server{hub: c.Hub, tokens: c.Tokens, publicURL: c.PublicURL, log: c.Log}
+	if c.MaxListeners == 0 {
+		c.MaxListeners = 1000
+	}
+	c.TrustedProxies = slices.Clone(c.TrustedProxies)
+	for i, p := range c.TrustedProxies {
+		if p.Addr().Is4In6() && p.Bits() >= 96 {
+			c.TrustedProxies[i] = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		}
+	}
+	s := &Server{
+		config:   c,
+		hub:      c.Hub,
+		log:      c.Log,
+		refusals: newRefusals(c.Log),
+		limits:   newLimits(),
+		checks:   make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
+	}
 	s.upgrader = websocket.Upgrader{
 		HandshakeTimeout: requestTimeout,
 		ReadBufferSize:   readLimit,
@@ -72,9 +103,9 @@ func New(c Config) *Server {
 		// pings and close frames.
 		WriteBufferSize: 256,
 		Subprotocols:    []string{subprotocol},
-		CheckOrigin:     s.checkOrigin,
-		Error: func(w http.ResponseWriter, _ *http.Request, status int, reason error) {
-			refuse(w, status, refusal{"handshake", reason.Error()})
+		CheckOrigin:     func(*http.Request) bool { return true }, // listen has done that
+		Error: func(w http.ResponseWriter, r *http.Request, status int, reason error) {
+			s.refuse(w, r, status, badHandshake, reason.Error())
 		},
 	}
 	player := playerHandler(c.Player)
@@ -89,11 +120,14 @@ func New(c Config) *Server {
 	mux.Handle("GET /static/", player)
 	mux.HandleFunc("GET /api/session", s.session)
 	mux.HandleFunc("GET /listen", s.listen)
+	if s.config.Issue != nil {
+		mux.HandleFunc("POST /api/links", s.link)
+	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		_, _ = w.Write([]byte("ok\n"))
 	})
-	s.handler = secure(mux)
+	s.handler = s.secure(mux)
 	return s
 }
 
@@ -106,6 +140,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.S
 func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	srv := &http.Server{
 		Handler:           s,
+		ConnState:         newGate(s.refusals, s.trusts).state,
+		Protocols:         new(http.Protocols),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
 		WriteTimeout:      answerTimeout,
@@ -113,15 +149,20 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	srv.Protocols.SetHTTP1(true) // a connection for each WebSocket: HTTP/2 would add nothing
+	serve := srv.Serve
+	if s.config.Certificate != nil {
+		srv.TLSConfig = &tls.Config{GetCertificate: s.config.Certificate.current, MinVersion: tls.VersionTLS12}
+		serve = func(ln net.Listener) error { return srv.ServeTLS(ln, "", "") }
+	}
 	served := make(chan error, 1)
-	go func() { served <- srv.Serve(ln) }()
+	go func() { served <- serve(ln) }()
 	var err error
 	select {
 	case err = <-served:
 		err = fmt.Errorf("serve http: %w", err)
 	case <-ctx.Done():
 	}
-	s.stopping.Store(true)
 	s.hub.close()
 	drain, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()

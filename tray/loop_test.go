@@ -21,13 +21,13 @@ func (p *paper) again()      { p.agains++ }
 type desk struct {
 	paper
 	states  chan State
-	clicks  chan Action
+	clicks  chan click
 	actions []Action
 }
 
 func runLoop(t *testing.T, body func(d *desk)) {
 	synctest.Test(t, func(t *testing.T) {
-		d := &desk{states: make(chan State, 1), clicks: make(chan Action, 8)}
+		d := &desk{states: make(chan State, 1), clicks: make(chan click, 8)}
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() {
@@ -46,7 +46,7 @@ func runLoop(t *testing.T, body func(d *desk)) {
 
 func TestLoopCountsListeningTimesAMinuteAtATime(t *testing.T) {
 	runLoop(t, func(d *desk) {
-		d.states <- State{Mode: Live, Listeners: []Listener{{Name: "Ann", Since: time.Now()}}}
+		d.states <- State{Mode: Live, Listeners: []Listener{{ID: 1, Name: "Ann", Since: time.Now()}}}
 		time.Sleep(3*time.Minute + time.Second)
 		synctest.Wait()
 		if len(d.shown) != 4 || d.shown[3].names[0].label != "Ann — 3 min" {
@@ -69,14 +69,31 @@ func TestLoopTellsStartFromStop(t *testing.T) {
 	runLoop(t, func(d *desk) {
 		d.states <- State{}
 		synctest.Wait()
-		d.clicks <- startOrStop
+		d.clicks <- click{what: startOrStop}
 		d.states <- State{Mode: Trouble}
 		time.Sleep(pace)
 		synctest.Wait()
-		d.clicks <- startOrStop
-		d.clicks <- CopyLink
+		d.clicks <- click{what: startOrStop}
+		d.clicks <- click{what: CopyLink}
 		synctest.Wait()
-		if want := []Action{Start, Stop, CopyLink}; !slices.Equal(d.actions, want) {
+		if want := []Action{{What: Start}, {What: Stop}, {What: CopyLink}}; !slices.Equal(d.actions, want) {
+			t.Errorf("asked for %v, want %v", d.actions, want)
+		}
+	})
+}
+
+func TestLoopKnowsWhoToRemove(t *testing.T) {
+	runLoop(t, func(d *desk) {
+		d.states <- State{Mode: Live, Listeners: []Listener{{ID: 7}, {ID: 8}}}
+		synctest.Wait()
+		d.clicks <- click{Remove, 1}
+		d.states <- State{Mode: Live, Listeners: []Listener{{ID: 8}}}
+		time.Sleep(pace)
+		synctest.Wait()
+		d.clicks <- click{RemoveWithdraw, 1}
+		d.clicks <- click{Remove, 0} // gone
+		synctest.Wait()
+		if want := []Action{{Remove, 8}, {RemoveWithdraw, 8}}; !slices.Equal(d.actions, want) {
 			t.Errorf("asked for %v, want %v", d.actions, want)
 		}
 	})
@@ -86,12 +103,12 @@ func TestLoopTakesADoubleClickAsOne(t *testing.T) {
 	runLoop(t, func(d *desk) {
 		d.states <- State{}
 		for _, wait := range []time.Duration{doubleClick - 1, doubleClick - 1, doubleClick, 0} {
-			d.clicks <- Toggle
+			d.clicks <- click{what: Toggle}
 			time.Sleep(wait)
 		}
-		d.clicks <- Quit
+		d.clicks <- click{what: Quit}
 		synctest.Wait()
-		if want := []Action{Toggle, Toggle, Quit}; !slices.Equal(d.actions, want) {
+		if want := []Action{{What: Toggle}, {What: Toggle}, {What: Quit}}; !slices.Equal(d.actions, want) {
 			t.Errorf("asked for %v, want %v", d.actions, want)
 		}
 	})

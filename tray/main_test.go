@@ -45,7 +45,7 @@ func program() {
 	err := Run(ctx, Config{
 		Title:  "Earshot",
 		States: states,
-		Do:     func(a Action) { fmt.Println("do", a) },
+		Do:     func(a Action) { fmt.Println("do", a, a.Listener) },
 		NoHost: func(advice string) { fmt.Println("advice", advice) },
 		Now:    time.Now,
 		Log:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})),

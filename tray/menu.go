@@ -2,6 +2,7 @@ package tray
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"fyne.io/systray"
@@ -16,10 +17,26 @@ type menu struct {
 	output    *systray.MenuItem
 	toggle    *systray.MenuItem
 	copyLink  *systray.MenuItem
+	links     []fixed
 	listeners *systray.MenuItem
-	names     [most + 1]*systray.MenuItem
+	nobody    *systray.MenuItem
+	names     [most]*systray.MenuItem
+	removes   []fixed
+	more      *systray.MenuItem
 	autostart *systray.MenuItem
 	quit      *systray.MenuItem
+}
+
+// fixed is an item that never changes, and what a click on it asks for.
+type fixed struct {
+	item  *systray.MenuItem
+	click click
+}
+
+// click is on an item of the menu.
+type click struct {
+	what What
+	slot int // of Remove and RemoveWithdraw: the line of the listener
 }
 
 // newMenu puts the menu together, once and for all, showing v.
@@ -30,10 +47,16 @@ func newMenu(v view) *menu {
 	systray.AddSeparator()
 	m.toggle = add(v.toggle)
 	m.copyLink = add(v.copyLink)
+	m.addLinks()
 	m.listeners = add(v.listeners)
+	m.nobody = addTo(m.listeners, v.nobody)
 	for i := range m.names {
-		m.names[i] = dress(m.listeners.AddSubMenuItem(v.names[i].label, ""), v.names[i])
+		m.names[i] = addTo(m.listeners, v.names[i])
+		m.removes = append(m.removes,
+			fixed{m.names[i].AddSubMenuItem(label("Remove"), ""), click{Remove, i}},
+			fixed{m.names[i].AddSubMenuItem(label("Remove and withdraw the link"), ""), click{RemoveWithdraw, i}})
 	}
+	m.more = addTo(m.listeners, v.more)
 	systray.AddSeparator()
 	m.autostart = dress(systray.AddMenuItemCheckbox(v.autostart.label, "", v.autostart.checked), v.autostart)
 	m.quit = add(v.quit)
@@ -41,8 +64,27 @@ func newMenu(v view) *menu {
 	return m
 }
 
+// addLinks adds the submenu of what else there is to do with links.
+func (m *menu) addLinks() {
+	more := systray.AddMenuItem(label("More links"), "")
+	link := func(in *systray.MenuItem, text string, what What) {
+		m.links = append(m.links, fixed{in.AddSubMenuItem(label(text), ""), click{what: what}})
+	}
+	link(more, "Copy a link for 1 hour", CopyHour)
+	link(more, "Copy a link for a day", CopyLink)
+	link(more, "Copy a link for a week", CopyWeek)
+	link(more, "Copy a link until I withdraw it", CopyForever)
+	link(more, "Copy a link for one person only", CopyOne)
+	// Two clicks, since it can't be undone.
+	link(more.AddSubMenuItem(label("Withdraw all links"), ""), "Yes, all that were made until now", WithdrawAll)
+}
+
 func add(i item) *systray.MenuItem {
 	return dress(systray.AddMenuItem(i.label, ""), i)
+}
+
+func addTo(parent *systray.MenuItem, i item) *systray.MenuItem {
+	return dress(parent.AddSubMenuItem(i.label, ""), i)
 }
 
 // dress gives a new item what can't be said while adding it. Hiding comes
@@ -71,9 +113,11 @@ func (m *menu) show(v view) {
 	change(m.toggle, was.toggle, &m.now.toggle)
 	change(m.copyLink, was.copyLink, &m.now.copyLink)
 	change(m.listeners, was.listeners, &m.now.listeners)
+	change(m.nobody, was.nobody, &m.now.nobody)
 	for i := range m.names {
 		change(m.names[i], was.names[i], &m.now.names[i])
 	}
+	change(m.more, was.more, &m.now.more)
 	change(m.autostart, was.autostart, &m.now.autostart)
 	change(m.quit, was.quit, &m.now.quit)
 }
@@ -118,32 +162,35 @@ func change(mi *systray.MenuItem, was item, want *item) {
 
 // clicks hands on what is clicked until ctx ends. The library drops a click
 // that nobody waits for, so each item has somebody who waits.
-func (m *menu) clicks(ctx context.Context, to chan<- Action) {
+func (m *menu) clicks(ctx context.Context, to chan<- click) {
 	var all sync.WaitGroup
-	on := func(mi *systray.MenuItem, a Action) {
+	on := func(mi *systray.MenuItem, k click) {
 		all.Go(func() {
 			for {
 				select {
 				case <-ctx.Done():
 					return
 				case <-mi.ClickedCh:
-					tap(to, a)
+					tap(to, k)
 				}
 			}
 		})
 	}
-	on(m.toggle, startOrStop)
-	on(m.copyLink, CopyLink)
-	on(m.autostart, ToggleAutostart)
-	on(m.quit, Quit)
+	on(m.toggle, click{what: startOrStop})
+	on(m.copyLink, click{what: CopyLink})
+	for _, f := range slices.Concat(m.links, m.removes) {
+		on(f.item, f.click)
+	}
+	on(m.autostart, click{what: ToggleAutostart})
+	on(m.quit, click{what: Quit})
 	all.Wait()
 }
 
 // tap hands on one click, or drops it where a person's clicks are already more
 // than the loop can follow: the desktop's own thread must never wait.
-func tap(to chan<- Action, a Action) {
+func tap(to chan<- click, k click) {
 	select {
-	case to <- a:
+	case to <- k:
 	default:
 	}
 }

@@ -59,10 +59,10 @@ func Run(ctx context.Context, c Config) error {
 	// All of this comes before the start, so that the library has it when a
 	// panel first asks. Set later, a left click would open the menu for ever,
 	// and the icon would sometimes be lost.
-	clicks := make(chan Action, 8)
-	systray.SetOnTapped(func() { tap(clicks, Toggle) })
+	clicks := make(chan click, 8)
+	systray.SetOnTapped(func() { tap(clicks, click{what: Toggle}) })
 	systray.SetTitle(c.Title)
-	m := newMenu(newView(State{}, c.Now()))
+	m := newMenu(newView(State{}, new(lineup).place(nil, c.Now()), c.Now()))
 
 	start, end := systray.RunWithExternalLoop(nil, nil)
 	start()

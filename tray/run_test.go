@@ -149,25 +149,25 @@ func TestTray(t *testing.T) {
 	if icon.Title() != "Earshot" || icon.Tooltip() != "Earshot · Stopped" || icon.IsMenu() {
 		t.Errorf("title %q, tooltip %q, a click opens the menu: %v", icon.Title(), icon.Tooltip(), icon.IsMenu())
 	}
-	want := []string{"Stopped", "Start", "Copy share link", "Listeners", "Start on login", "Quit"}
+	want := []string{"Stopped", "Start", "Copy share link", "More links", "Listeners", "Start on login", "Quit"}
 	if got := traytest.Labels(icon.Menu()); !slices.Equal(got, want) {
 		t.Errorf("the menu is %q, want %q", got, want)
 	}
 
 	icon.Click()
-	a.prints("do toggle", 1)
+	a.prints("do toggle 0", 1)
 	icon.Choose("Start")
-	a.prints("do start", 1)
+	a.prints("do start 0", 1)
 	a.set(State{Mode: Live, Output: "test_tone", AutostartKnown: true})
 	icon.WaitStatus("Live · nobody listening")
 	shows(t, icon, "live", icons.Live)
-	want = []string{"Live · nobody listening", "Sharing test_tone", "Stop", "Copy share link", "Listeners", "Start on login", "Quit"}
+	want = []string{"Live · nobody listening", "Sharing test_tone", "Stop", "Copy share link", "More links", "Listeners", "Start on login", "Quit"}
 	if got := traytest.Labels(icon.Menu()); !slices.Equal(got, want) {
 		t.Errorf("the menu is %q, want %q", got, want)
 	}
 
 	a.set(State{Mode: Live, Listeners: []Listener{
-		{Name: "Ann_1", Since: time.Now().Add(-12 * time.Minute)}, {Name: "\u202ebob\n", Since: time.Now()},
+		{ID: 7, Name: "Ann_1", Since: time.Now().Add(-12 * time.Minute)}, {ID: 8, Name: "\u202ebob\n", Since: time.Now()},
 	}, AutostartKnown: true, Autostart: true})
 	icon.WaitStatus("Live · 2 listening")
 	shows(t, icon, "listening", icons.Listening)
@@ -179,9 +179,15 @@ func TestTray(t *testing.T) {
 		t.Error("start on login is on, and not checked")
 	}
 	icon.Choose("Start on login")
-	a.prints("do toggle autostart", 1)
+	a.prints("do toggle autostart 0", 1)
 	icon.Choose("Copy share link")
-	a.prints("do copy link", 1)
+	a.prints("do copy link 0", 1)
+	icon.Choose("More links", "Copy a link for 1 hour")
+	a.prints("do copy link for an hour 0", 1)
+	icon.Choose("More links", "Withdraw all links", "Yes, all that were made until now")
+	a.prints("do withdraw all links 0", 1)
+	icon.Choose("Listeners (2)", "bob — just now", "Remove and withdraw the link")
+	a.prints("do remove and withdraw link 8", 1)
 
 	a.set(State{Mode: Trouble, Trouble: "No sound server"})
 	icon.WaitStatus("No sound server")
@@ -194,9 +200,9 @@ func TestTray(t *testing.T) {
 		return i >= 0 && slices.Equal(traytest.Labels(all[i].Lines), []string{"Nobody yet"})
 	})
 	icon.Choose("Stop")
-	a.prints("do stop", 1)
+	a.prints("do stop 0", 1)
 	icon.Choose("Quit")
-	a.prints("do quit", 1)
+	a.prints("do quit 0", 1)
 	if strings.Contains(a.out.String(), "advice") {
 		t.Error("said that there is no tray where there is one")
 	}
@@ -215,8 +221,8 @@ func TestTrayTakesADoubleClickAsOne(t *testing.T) {
 	icon.Activate()
 	icon.Activate()
 	icon.Choose("Copy share link")
-	a.prints("do copy link", 1)
-	a.prints("do toggle", 1)
+	a.prints("do copy link 0", 1)
+	a.prints("do toggle 0", 1)
 }
 
 func TestTrayEndsWithTheSession(t *testing.T) {
@@ -281,7 +287,7 @@ func TestTrayWaitsForADesktopWithATray(t *testing.T) {
 			icon := second.Item(a.cmd.Process.Pid)
 			shows(t, icon, "live", icons.Live)
 			icon.Choose("Stop")
-			a.prints("do stop", 1)
+			a.prints("do stop 0", 1)
 			if n := strings.Count(a.out.String(), "advice"); n != 1 {
 				t.Errorf("advised %d times", n)
 			}

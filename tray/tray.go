@@ -35,6 +35,7 @@ const (
 
 // A Listener is somebody who hears the stream.
 type Listener struct {
+	ID    uint64 // of the connection
 	Name  string // from a token, so anything at all
 	Since time.Time
 }
@@ -50,17 +51,35 @@ type State struct {
 }
 
 // Action is what the user asks for.
-type Action int
+type Action struct {
+	What     What
+	Listener uint64 // of Remove and RemoveWithdraw: who
+}
+
+func (a Action) String() string { return a.What.String() }
+
+// What is a kind of Action.
+type What int
 
 const (
 	// Toggle is a click on the icon: start if stopped, else stop.
-	Toggle Action = iota
+	Toggle What = iota
 	// Start and Stop are the menu's: they mean what they say, whatever the
 	// state has become in between.
 	Start
 	Stop
-	// CopyLink asks for a fresh share link.
+	// CopyLink asks for a fresh share link, the others for one that is good for
+	// some other time, or for one person only.
 	CopyLink
+	CopyHour
+	CopyWeek
+	CopyForever
+	CopyOne
+	// WithdrawAll ends all links made so far.
+	WithdrawAll
+	// Remove ends a listener's connection, and RemoveWithdraw their link, too.
+	Remove
+	RemoveWithdraw
 	// ToggleAutostart turns "Start on login" on or off.
 	ToggleAutostart
 	// Quit ends the app.
@@ -71,12 +90,14 @@ const (
 	startOrStop
 )
 
-func (a Action) String() string {
-	names := [...]string{"toggle", "start", "stop", "copy link", "toggle autostart", "quit"}
-	if a < 0 || int(a) >= len(names) {
+func (w What) String() string {
+	names := [...]string{"toggle", "start", "stop", "copy link", "copy link for an hour", "copy link for a week",
+		"copy link until withdrawn", "copy link for one", "withdraw all links", "remove", "remove and withdraw link",
+		"toggle autostart", "quit"}
+	if w < 0 || int(w) >= len(names) {
 		return "unknown action"
 	}
-	return names[a]
+	return names[w]
 }
 
 // Config is what Run needs. NoHost may be nil, the rest must be set.
@@ -122,9 +143,10 @@ const (
 )
 
 // loop shows each State on s and hands clicks to c.Do, until ctx ends.
-func loop(ctx context.Context, c Config, s screen, clicks <-chan Action) {
+func loop(ctx context.Context, c Config, s screen, clicks <-chan click) {
 	var (
 		state  State
+		lines  lineup
 		shown  view
 		tapped time.Time        // the last click on the icon
 		minute <-chan time.Time // nil while nobody listens
@@ -137,8 +159,9 @@ func loop(ctx context.Context, c Config, s screen, clicks <-chan Action) {
 		select {
 		case <-ctx.Done():
 			return
-		case a := <-clicks:
-			switch a {
+		case k := <-clicks:
+			a := Action{What: k.what}
+			switch k.what {
 			case Toggle:
 				last := tapped
 				tapped = time.Now()
@@ -146,7 +169,11 @@ func loop(ctx context.Context, c Config, s screen, clicks <-chan Action) {
 					continue
 				}
 			case startOrStop:
-				a = shown.action
+				a.What = shown.action
+			case Remove, RemoveWithdraw:
+				if a.Listener = shown.ids[k.slot]; a.Listener == 0 {
+					continue // who has just gone
+				}
 			}
 			c.Do(a)
 			continue
@@ -160,7 +187,8 @@ func loop(ctx context.Context, c Config, s screen, clicks <-chan Action) {
 			states, paced = nil, time.After(pace)
 		case <-minute:
 		}
-		shown = newView(state, c.Now())
+		now := c.Now()
+		shown = newView(state, lines.place(state.Listeners, now), now)
 		s.show(shown)
 		minute = nil
 		if len(state.Listeners) > 0 {

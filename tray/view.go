@@ -37,16 +37,62 @@ type view struct {
 	status    item
 	output    item
 	toggle    item
-	action    Action // what toggle does
+	action    What // what toggle does
 	copyLink  item
-	listeners item           // the submenu
-	names     [most + 1]item // in it; the last one counts the rest
+	listeners item         // the submenu
+	nobody    item         // in it, while it would be empty: that is drawn as a sliver
+	names     [most]item   // in it, each with a submenu of its own
+	ids       [most]uint64 // who they are
+	more      item         // counts the rest
 	autostart item
 	quit      item
 }
 
-// newView is what s looks like at now.
-func newView(s State, now time.Time) view {
+// lineup keeps each listener on a line of the menu for as long as they are
+// there, so that a click never means somebody else: a line that was left stays
+// empty for a while.
+type lineup struct {
+	ids  [most]uint64
+	left [most]time.Time
+}
+
+// empty is how long a line stays empty: longer than a click takes.
+const empty = 5 * time.Second
+
+// place gives the listeners their lines at now; a line holds one's place in
+// all, or -1.
+func (l *lineup) place(all []Listener, now time.Time) (lines [most]int) {
+	waiting := map[uint64]int{}
+	for i, one := range all {
+		waiting[one.ID] = i
+	}
+	for n, id := range l.ids {
+		lines[n] = -1
+		if i, there := waiting[id]; there && id != 0 {
+			lines[n] = i
+			delete(waiting, id)
+		} else if id != 0 {
+			l.ids[n], l.left[n] = 0, now
+		}
+	}
+	next := 0
+	for n := range lines {
+		if lines[n] >= 0 || now.Sub(l.left[n]) < empty {
+			continue
+		}
+		for ; next < len(all); next++ {
+			if i, there := waiting[all[next].ID]; there && i == next {
+				lines[n], l.ids[n] = next, all[next].ID
+				next++
+				break
+			}
+		}
+	}
+	return lines
+}
+
+// newView is what s looks like at now, with the listeners on these lines.
+func newView(s State, lines [most]int, now time.Time) view {
 	status := statusLine(s)
 	v := view{
 		icon:      iconFor(s),
@@ -64,24 +110,31 @@ func newView(s State, now time.Time) view {
 		v.toggle.label, v.action = label("Start"), Start
 	}
 
+	v.nobody = item{label: label("Nobody yet"), off: true, hidden: len(s.Listeners) > 0}
 	for i := range v.names {
-		v.names[i] = item{off: true, hidden: true}
+		v.names[i].hidden = true
 	}
+	v.more = item{off: true, hidden: true}
 	if len(s.Listeners) == 0 {
-		// An emptied submenu is drawn as a sliver.
-		v.names[0] = item{label: label("Nobody yet"), off: true}
 		return v
 	}
 	v.listeners.label = label(fmt.Sprintf("Listeners (%d)", len(s.Listeners)))
-	for i, l := range s.Listeners[:min(len(s.Listeners), most)] {
+	more := len(s.Listeners)
+	for n, i := range lines {
+		if i < 0 {
+			continue
+		}
+		more--
+		l := s.Listeners[i]
 		name := line.Clean(l.Name, 40)
 		if name == "" {
 			name = "Guest"
 		}
-		v.names[i] = item{label: label(name + " — " + lasted(now.Sub(l.Since))), off: true}
+		v.names[n] = item{label: label(name + " — " + lasted(now.Sub(l.Since)))}
+		v.ids[n] = l.ID
 	}
-	if more := len(s.Listeners) - most; more > 0 {
-		v.names[most] = item{label: label(fmt.Sprintf("and %d more", more)), off: true}
+	if more > 0 {
+		v.more = item{label: label(fmt.Sprintf("and %d more", more)), off: true}
 	}
 	return v
 }

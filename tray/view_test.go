@@ -30,9 +30,11 @@ func lines(v view) string {
 	put("", v.toggle)
 	put("", v.copyLink)
 	put("", v.listeners)
+	put("  ", v.nobody)
 	for _, n := range v.names {
 		put("  ", n)
 	}
+	put("  ", v.more)
 	put("", v.autostart)
 	put("", v.quit)
 	return b.String()
@@ -41,20 +43,20 @@ func lines(v view) string {
 func listeners(n int) []Listener {
 	var all []Listener
 	for i := range n {
-		all = append(all, Listener{Name: fmt.Sprintf("Guest %d", i+1), Since: noon.Add(-time.Minute)})
+		all = append(all, Listener{ID: uint64(i + 1), Name: fmt.Sprintf("Guest %d", i+1), Since: noon.Add(-time.Minute)})
 	}
 	return all
 }
 
 func TestView(t *testing.T) {
-	ann := Listener{Name: "Ann", Since: noon.Add(-12*time.Minute - 50*time.Second)}
-	bob := Listener{Name: "Guest · Firefox on Android", Since: noon}
+	ann := Listener{ID: 1, Name: "Ann", Since: noon.Add(-12*time.Minute - 50*time.Second)}
+	bob := Listener{ID: 2, Name: "Guest · Firefox on Android", Since: noon}
 	tests := []struct {
 		name    string
 		state   State
 		icon    icon
 		tooltip string
-		action  Action
+		action  What
 		want    string
 	}{
 		{"stopped", State{Output: "Built-in Audio"}, iconIdle, "Earshot · Stopped", Start, `
@@ -70,7 +72,7 @@ func TestView(t *testing.T) {
  Start
  Copy share link
  Listeners (1)
-  -Ann — 12 min
+   Ann — 12 min
  Start on login
  Quit
 `},
@@ -90,8 +92,8 @@ func TestView(t *testing.T) {
  Stop
  Copy share link
  Listeners (2)
-  -Ann — 12 min
-  -Guest · Firefox on Android — just now
+   Ann — 12 min
+   Guest · Firefox on Android — just now
  Quit
 `},
 		{"trouble", State{Mode: Trouble, Trouble: "No sound server\nfor <b>AT&T</b>", Output: "gone", Listeners: []Listener{ann}}, iconTrouble,
@@ -100,7 +102,7 @@ func TestView(t *testing.T) {
  Stop
  Copy share link
  Listeners (1)
-  -Ann — 12 min
+   Ann — 12 min
  Quit
 `},
 		{"stopped by trouble", State{Trouble: "stopped: the file is gone"}, iconTrouble, "Earshot · Stopped: the file is gone", Start, `
@@ -120,25 +122,25 @@ func TestView(t *testing.T) {
  Quit
 `},
 		{"names that mean harm", State{Mode: Live, Listeners: []Listener{
-			{Name: "a_b\x00\n\tc", Since: noon},
-			{Name: "\u202egnp.exe", Since: noon},
-			{Name: " \u200b\u2028 ", Since: noon},
-			{Name: strings.Repeat("x", 5000), Since: noon.Add(time.Hour)},
+			{ID: 1, Name: "a_b\x00\n\tc", Since: noon},
+			{ID: 2, Name: "\u202egnp.exe", Since: noon},
+			{ID: 3, Name: " \u200b\u2028 ", Since: noon},
+			{ID: 4, Name: strings.Repeat("x", 5000), Since: noon.Add(time.Hour)},
 		}}, iconListening, "Earshot · Live · 4 listening", Stop, `
 -Live · 4 listening
  Stop
  Copy share link
  Listeners (4)
-  -a__b c — just now
-  -gnp.exe — just now
-  -Guest — just now
-  -` + strings.Repeat("x", 39) + `… — just now
+   a__b c — just now
+   gnp.exe — just now
+   Guest — just now
+   ` + strings.Repeat("x", 39) + `… — just now
  Quit
 `},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			v := newView(tt.state, noon)
+			v := newView(tt.state, new(lineup).place(tt.state.Listeners, noon), noon)
 			if got, want := lines(v), strings.TrimPrefix(tt.want, "\n"); got != want {
 				t.Errorf("menu is\n%swant\n%s", got, want)
 			}
@@ -151,15 +153,54 @@ func TestView(t *testing.T) {
 
 func TestViewCountsListenersBeyondTwenty(t *testing.T) {
 	for n, want := range map[int]string{19: "Guest 19 — 1 min", 20: "Guest 20 — 1 min", 21: "and 1 more", 32: "and 12 more"} {
-		v := newView(State{Mode: Live, Listeners: listeners(n)}, noon)
+		all := listeners(n)
+		v := newView(State{Mode: Live, Listeners: all}, new(lineup).place(all, noon), noon)
 		var shown []string
-		for _, i := range v.names {
+		for _, i := range append(v.names[:], v.more) {
 			if !i.hidden {
 				shown = append(shown, i.label)
 			}
 		}
 		if len(shown) != min(n, most+1) || shown[len(shown)-1] != want {
 			t.Errorf("with %d listeners the menu lists %d, the last as %q; want %q", n, len(shown), shown[len(shown)-1], want)
+		}
+	}
+}
+
+// A listener keeps a line while there, and nobody else gets it soon after.
+func TestLineup(t *testing.T) {
+	var l lineup
+	who := func(now time.Time, ids ...uint64) string {
+		var all []Listener
+		for _, id := range ids {
+			all = append(all, Listener{ID: id})
+		}
+		var said []string
+		for _, i := range l.place(all, now) {
+			if i < 0 {
+				said = append(said, "-")
+			} else {
+				said = append(said, fmt.Sprint(all[i].ID))
+			}
+		}
+		return strings.TrimRight(strings.Join(said, " "), " -")
+	}
+	steps := []struct {
+		after time.Duration
+		ids   []uint64
+		want  string
+	}{
+		{0, []uint64{7, 8, 9}, "7 8 9"},
+		{0, []uint64{8, 9}, "- 8 9"},
+		{time.Second, []uint64{8, 9, 10}, "- 8 9 10"},
+		{empty, []uint64{8, 9, 10, 11}, "11 8 9 10"},
+		{0, nil, ""},
+	}
+	now := noon
+	for i, step := range steps {
+		now = now.Add(step.after)
+		if got := who(now, step.ids...); got != step.want {
+			t.Errorf("step %d: lines %q, want %q", i, got, step.want)
 		}
 	}
 }

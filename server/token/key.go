@@ -77,11 +77,7 @@ func newKey(private ed25519.PrivateKey) *Key {
 // createKey writes a new key to path; the error is fs.ErrExist where there is
 // one already.
 func createKey(path string) error {
-	_, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		return err
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(private)
+	_, text, err := generateKey()
 	if err != nil {
 		return err
 	}
@@ -90,14 +86,30 @@ func createKey(path string) error {
 		return err
 	}
 	defer os.Remove(temp.Name())
-	_, err = temp.Write(pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der}))
+	_, err = temp.Write(text)
 	err = errors.Join(err, temp.Sync(), temp.Close())
 	if err != nil {
 		return err
 	}
 	// Unlike a rename, a link never replaces the key of a program that was
 	// quicker.
-	return os.Link(temp.Name(), path)
+	if err := os.Link(temp.Name(), path); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
+// generateKey returns a new key, and the text of its file.
+func generateKey() (*Key, []byte, error) {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return nil, nil, err
+	}
+	return newKey(private), pem.EncodeToMemory(&pem.Block{Type: pemType, Bytes: der}), nil
 }
 
 // ID is the key's thumbprint (RFC 7638, RFC 8037 section 2), the issuer and the
@@ -105,8 +117,20 @@ func createKey(path string) error {
 func (k *Key) ID() string { return k.id }
 
 // Verify returns what checks this key's tokens.
-func (k *Key) Verify() VerifyKey {
-	return VerifyKey{ID: k.id, Method: jwt.SigningMethodEdDSA, Key: k.private.Public()}
+func (k *Key) Verify() VerifyKey { return own(k.private.Public().(ed25519.PublicKey)) }
+
+// own returns what checks the tokens of the key of this program whose public
+// half it is given.
+func own(public ed25519.PublicKey) VerifyKey {
+	id := thumbprint(public)
+	return VerifyKey{
+		ID:      id,
+		Method:  jwt.SigningMethodEdDSA,
+		Key:     public,
+		Issuer:  id,
+		Scopes:  []string{ScopeListen, ScopeIssue},
+		Require: []string{"iss", "aud", "scope", "exp"},
+	}
 }
 
 func thumbprint(public ed25519.PublicKey) string {
@@ -117,30 +141,60 @@ func thumbprint(public ed25519.PublicKey) string {
 
 // Grant is what a token allows.
 type Grant struct {
-	Audience string        // the server or stream that it is for
-	Scope    string        // ScopeListen, say
-	Name     string        // who it is for; may be empty
-	For      time.Duration // how long it is valid
+	Audience  string        // the server or stream that it is for
+	Scope     string        // ScopeListen, say
+	Name      string        // who it is for; may be empty
+	For       time.Duration // how long it is valid, from NotBefore on
+	NotBefore time.Time     // zero or past: from now on
+	Listeners int           // at once; 0 is any number
+	// By is what a token of scope ScopeIssue says that asks for this one, for
+	// Store.Issue: what it makes ends with that at the latest. nil: the owner asks.
+	By *Claims
 }
 
-// Issue signs a new token that is valid from now on.
-func (k *Key) Issue(g Grant, now time.Time) (string, error) {
+// Issue signs a new token. [Store.Issue] also records it, so that it can be
+// listed and withdrawn.
+func (k *Key) Issue(g Grant, now time.Time) (raw string, c Claims, err error) {
+	return k.issue(g, now, now)
+}
+
+// issue signs a new token that says it was made at made.
+func (k *Key) issue(g Grant, now, made time.Time) (string, Claims, error) {
+	begin := now
+	c := Claims{ID: rand.Text(), Name: g.Name, Issued: whole(made), Listeners: g.Listeners, keyID: k.id}
+	if g.NotBefore.After(now) {
+		begin = g.NotBefore
+		c.NotBefore = whole(begin)
+	}
+	c.Expires = whole(begin.Add(g.For))
 	claims := jwt.MapClaims{
 		"iss":   k.id,
 		"aud":   g.Audience,
 		"scope": g.Scope,
-		"iat":   now.Unix(),
-		"exp":   now.Add(g.For).Unix(),
-		"jti":   rand.Text(),
+		"iat":   c.Issued.Unix(),
+		"exp":   c.Expires.Unix(),
+		"jti":   c.ID,
 	}
 	if g.Name != "" {
 		claims["name"] = g.Name
 	}
+	if !c.NotBefore.IsZero() {
+		claims["nbf"] = c.NotBefore.Unix()
+	}
+	if g.Listeners > 0 {
+		claims["listeners"] = g.Listeners
+	}
 	t := jwt.NewWithClaims(jwt.SigningMethodEdDSA, claims)
 	t.Header["kid"] = k.id
-	signed, err := t.SignedString(k.private)
+	raw, err := t.SignedString(k.private)
 	if err != nil {
-		return "", fmt.Errorf("sign token: %w", err)
+		return "", Claims{}, fmt.Errorf("sign token: %w", err)
 	}
-	return signed, nil
+	if len(raw) > maxSize {
+		return "", Claims{}, errors.New("sign token: it would be too long: choose a shorter name")
+	}
+	return raw, c, nil
 }
+
+// whole cuts t to whole seconds, as tokens have them.
+func whole(t time.Time) time.Time { return time.Unix(t.Unix(), 0) }

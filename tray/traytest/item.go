@@ -166,21 +166,23 @@ func (i *Item) Find(label string) (Line, bool) {
 }
 
 // Choose clicks the line of the menu with that label, as soon as there is one
-// that can be clicked.
-func (i *Item) Choose(label string) {
+// that can be clicked; several labels lead through submenus.
+func (i *Item) Choose(labels ...string) {
 	i.t.Helper()
 	var line Line
-	i.WaitMenu(fmt.Sprintf("a line %q to click", label), func(lines []Line) bool {
-		n := slices.IndexFunc(lines, func(l Line) bool { return l.Label == label && !l.Off })
-		if n < 0 {
-			return false
+	i.WaitMenu(fmt.Sprintf("a line %q to click", labels), func(lines []Line) bool {
+		for _, label := range labels {
+			n := slices.IndexFunc(lines, func(l Line) bool { return l.Label == label && !l.Off })
+			if n < 0 {
+				return false
+			}
+			line, lines = lines[n], lines[n].Lines
 		}
-		line = lines[n]
 		return true
 	})
 	path := property[dbus.ObjectPath](i, "Menu")
 	if err := i.call(path, menuFace+".Event", line.id, "clicked", dbus.MakeVariant(int32(0)), uint32(0)).Err; err != nil {
-		i.t.Fatalf("click %q in the tray menu: %v", label, err)
+		i.t.Fatalf("click %q in the tray menu: %v", labels, err)
 	}
 }
 

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"earshot/assets"
+	"earshot/server"
+	"earshot/server/line"
+	"earshot/server/token"
+)
+
+// access is who may hear: the key that links are signed with, the links, and
+// what checks them.
+type access struct {
+	data   dataFolder
+	store  *token.Store
+	tokens *token.Verifier
+	others []token.VerifyKey // keys of other programs
+
+	mu  sync.Mutex // guards key
+	key *token.Key
+}
+
+// openAccess reads what the data folder and the settings say of it.
+func openAccess(s *settings, data dataFolder) (*access, error) {
+	store, err := token.OpenStore(data.links(), time.Now)
+	if err != nil {
+		return nil, err
+	}
+	a := &access{
+		data:   data,
+		store:  store,
+		tokens: &token.Verifier{Audience: token.AudienceDesktop, Revoked: store.Revoked, Now: time.Now},
+	}
+	for _, k := range s.keys {
+		keys, err := k.Keys()
+		if err != nil {
+			return nil, &usageError{fmt.Errorf("%s: %w", configFile(), err)}
+		}
+		a.others = append(a.others, keys...)
+	}
+	return a, a.useKeys()
+}
+
+// useKeys makes the keys of the data folder and of the settings those that
+// tokens are checked with.
+func (a *access) useKeys() error {
+	key, err := token.OpenKey(a.data.key())
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	a.key = key
+	a.mu.Unlock()
+	keys := append([]token.VerifyKey{key.Verify()}, a.store.Retired()...)
+	a.tokens.Use(append(keys, a.others...)...)
+	return nil
+}
+
+// issue makes a link.
+func (a *access) issue(g token.Grant) (string, token.Link, error) {
+	a.mu.Lock()
+	key := a.key
+	a.mu.Unlock()
+	g.Audience = token.AudienceDesktop
+	return a.store.Issue(key, g)
+}
+
+// newServer returns the server for listeners.
+func (a *app) newServer() (*server.Server, error) {
+	s := a.settings
+	c := server.Config{
+		Hub:       a.hub,
+		Tokens:    a.access.tokens,
+		Player:    assets.Player(),
+		Log:       a.log,
+		PublicURL: s.PublicURL.url,
+		Issue:     a.access.issue,
+		Base: func() (string, error) {
+			where, err := a.place()
+			return where.base, err
+		},
+		MaxListeners: s.MaxListeners,
+	}
+	for _, o := range s.Origins {
+		c.Origins = append(c.Origins, string(o))
+	}
+	for _, o := range s.Embed {
+		c.Embed = append(c.Embed, string(o))
+	}
+	for _, p := range s.TrustedProxies {
+		c.TrustedProxies = append(c.TrustedProxies, netip.Prefix(p.Prefix))
+	}
+	if s.TLSCert != "" {
+		var err error
+		if c.Certificate, err = server.OpenCertificate(s.TLSCert, s.TLSKey, a.log); err != nil {
+			return nil, &usageError{err}
+		}
+	}
+	return server.New(c), nil
+}
+
+// reload implements controlled.
+func (a *app) reload() error {
+	if err := a.access.store.Reload(); err != nil {
+		return err
+	}
+	if err := a.access.useKeys(); err != nil {
+		return err
+	}
+	a.endWithdrawn()
+	return nil
+}
+
+// endWithdrawn ends the connections whose links are good no more.
+func (a *app) endWithdrawn() { a.hub.Review(a.access.tokens.Good) }
+
+// withdrawAll withdraws all links made until now.
+func (a *app) withdrawAll() error {
+	if err := a.access.store.WithdrawAll(); err != nil {
+		return err
+	}
+	a.endWithdrawn()
+	return nil
+}
+
+// kick implements controlled: it removes a listener, and withdraws the link.
+func (a *app) kick(id uint64, withdraw bool) (removed, error) {
+	all := a.hub.Listeners()
+	i := slices.IndexFunc(all, func(l server.Listener) bool { return l.ID == id })
+	if i < 0 {
+		return removed{}, fmt.Errorf("nobody with the number %d listens: earshot listeners shows them", id)
+	}
+	var err error
+	if withdraw { // first, or they could come back in between
+		err = a.access.store.Withdraw(all[i].Link)
+	}
+	a.hub.Kick(id) // who may have gone by themselves
+	a.endWithdrawn()
+	if err != nil {
+		return removed{}, fmt.Errorf("%s is removed, but may come back: %w", line.Clean(all[i].Name, 40), err)
+	}
+	return removed{Name: all[i].Name, Withdrawn: withdraw}, nil
+}

@@ -1,0 +1,69 @@
+package server
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+const (
+	maxConns     = 1024         // open at once, WebSockets not counted
+	maxConnsEach = maxConns / 2 // from one address, unless it is a trusted proxy's
+)
+
+// gate bounds the connections that ask, so that they leave file descriptors
+// and memory for those who listen. Those have a limit of their own.
+type gate struct {
+	refusals *refusals
+	trusted  func(netip.Addr) bool // to be a proxy
+
+	mu    sync.Mutex // guards the rest
+	conns map[net.Conn]visit
+	each  map[netip.Prefix]int // connections of an address
+}
+
+// visit is a connection.
+type visit struct {
+	from  netip.Addr
+	since time.Time
+	asked bool // a whole request has come, or the time for it is over
+}
+
+func newGate(r *refusals, trusted func(netip.Addr) bool) *gate {
+	return &gate{refusals: r, trusted: trusted, conns: map[net.Conn]visit{}, each: map[netip.Prefix]int{}}
+}
+
+// state is an http.Server's ConnState. It closes a connection that is one too
+// many, and counts those that sent no whole request in time.
+func (g *gate) state(c net.Conn, state http.ConnState) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if state == http.StateNew {
+		from := peer(c.RemoteAddr().String())
+		g.conns[c] = visit{from: from, since: time.Now()}
+		g.each[network(from)]++
+		if len(g.conns) > maxConns || g.each[network(from)] > maxConnsEach && !g.trusted(from) {
+			g.refusals.count(connections, from)
+			_ = c.Close() // the server notices
+		}
+		return
+	}
+	v, open := g.conns[c]
+	if !open {
+		return
+	}
+	if !v.asked && time.Since(v.since) >= headerTimeout {
+		g.refusals.count(tooSlow, v.from)
+	}
+	v.asked = true
+	g.conns[c] = v
+	if state == http.StateClosed || state == http.StateHijacked {
+		delete(g.conns, c)
+		home := network(v.from)
+		if g.each[home]--; g.each[home] == 0 {
+			delete(g.each, home)
+		}
+	}
+}

@@ -335,15 +335,19 @@ func TestTrayInAPanel(t *testing.T) {
 	panel.Click(3)
 	waitFor(t, "the menu", func() bool { return changed(before, panel.Screen()) > 10_000 })
 	before = panel.Screen()
-	panel.Point(60, 150)                   // at "Listeners"
+	panel.Point(60, 175)                   // at "Listeners"
 	beside := image.Rect(250, 0, 800, 600) // the menu
 	waitFor(t, "the submenu", func() bool { return changed(part(before, beside), part(panel.Screen(), beside)) > 5_000 })
+	before = panel.Screen()
+	panel.Point(300, 175) // at Ann
+	beside = image.Rect(620, 165, 790, 215)
+	waitFor(t, "what can be done about her", func() bool { return changed(part(before, beside), part(panel.Screen(), beside)) > 5_000 })
 	var shot bytes.Buffer
-	if err := png.Encode(&shot, part(panel.Screen(), image.Rect(0, 0, 520, 240))); err != nil {
+	if err := png.Encode(&shot, part(panel.Screen(), image.Rect(0, 0, 800, 240))); err != nil {
 		t.Fatal(err)
 	}
 	picture(t, "tray.png", shot.Bytes())
-	panel.Press("Escape", "Escape")
+	panel.Press("Escape", "Escape", "Escape")
 	if status := r.quit(); status != 0 {
 		t.Errorf("exit status %d", status)
 	}

@@ -116,6 +116,11 @@ func (m *menu) show(v view) {
 	change(m.nobody, was.nobody, &m.now.nobody)
 	for i := range m.names {
 		change(m.names[i], was.names[i], &m.now.names[i])
+		if was.names[i].hidden && !m.now.names[i].hidden {
+			// GTK's panels draw an empty submenu where the item was hidden at first.
+			m.removes[2*i].item.Show()
+			m.removes[2*i+1].item.Show()
+		}
 	}
 	change(m.more, was.more, &m.now.more)
 	change(m.autostart, was.autostart, &m.now.autostart)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -25,15 +26,16 @@ type listening struct {
 	limit float64
 	// network is between the app and the browser; nil is none at all.
 	network *nettest.Conditions
-	outages bool // of the network, for outageLength of every outageEvery
+	// outage is for how long of every outageEvery the network is away or, where
+	// there is none, the browser's computer sleeps.
+	outage time.Duration
 }
 
 const (
 	// learning is how long a player may learn before its latency counts.
 	learning = 10 * time.Second
 
-	outageLength = 3 * time.Second
-	outageEvery  = 20 * time.Second
+	outageEvery = 30 * time.Second
 	// usual is how near to its latency before an outage a player is back at live.
 	usual = 100 * time.Millisecond
 )
@@ -50,6 +52,7 @@ func listenings() []listening {
 			{secure: false, profile: "live", frame: "20ms", limit: 160},
 			{secure: true, profile: "balanced", frame: "20ms", limit: 300},
 			{secure: false, profile: "balanced", frame: "20ms", limit: 300},
+			{secure: true, profile: "radio", frame: "20ms"},
 		} {
 			l.browser, l.sound = on.browser, on.sound
 			if on.browser != "chromium" || on.sound != "pulse" {
@@ -68,9 +71,13 @@ func listenings() []listening {
 		{name: "jitter-20ms", network: &nettest.Conditions{Delay: 20 * ms, Jitter: 10 * ms}},
 		{name: "jitter-100ms", network: &nettest.Conditions{Delay: 100 * ms, Jitter: 50 * ms}},
 		{name: "loss", network: &nettest.Conditions{Delay: 20 * ms, Loss: 0.02}},
-		{name: "outage", network: &nettest.Conditions{Delay: 20 * ms}, outages: true},
+		{name: "outage-3s", network: &nettest.Conditions{Delay: 20 * ms}, outage: 3 * time.Second},
+		{name: "outage-12s", network: &nettest.Conditions{Delay: 20 * ms}, outage: 12 * time.Second},
+		{name: "sleep-12s", outage: 12 * time.Second},
 	} {
-		l.name = "network-" + l.name
+		if l.network != nil {
+			l.name = "network-" + l.name
+		}
 		l.browser, l.sound, l.secure, l.profile, l.frame = "chromium", "pulse", true, "live", "20ms"
 		all = append(all, l)
 	}
@@ -137,16 +144,22 @@ func (l listening) measure(b *testing.B, length time.Duration) measured {
 	from := time.Now()
 	to := from.Add(length)
 	var outages []time.Time // their ends
-	if l.outages {
-		for at := from.Add(outageEvery / 2); !at.Add(outageEvery / 2).After(to); at = at.Add(outageEvery) {
+	used := cpu(b, page.pid())
+	if l.outage > 0 {
+		for at := from.Add(outageEvery / 3); !at.Add(outageEvery * 2 / 3).After(to); at = at.Add(outageEvery) {
 			follow(at, r.add)
+			if network == nil {
+				outages = append(outages, sleep(b, page.pid(), l.outage))
+				continue
+			}
 			network.Set(nettest.Conditions{Loss: 1})
-			follow(time.Now().Add(outageLength), r.add)
+			follow(time.Now().Add(l.outage), r.add)
 			network.Set(*l.network)
 			outages = append(outages, time.Now())
 		}
 	}
 	follow(to, r.add)
+	r.CPU = math.Round(1000*(cpu(b, page.pid())-used).Seconds()/length.Seconds()) / 10
 	if s, ok := ask(b, page); ok {
 		r.add(s)
 	}
@@ -162,7 +175,7 @@ func (l listening) measure(b *testing.B, length time.Duration) measured {
 
 	delays := audiotest.Delays(played.Clicks(), heard.Clicks())
 	r.latency(delays, from, to)
-	r.recoveries(delays, from, outages)
+	r.recoveries(delays, from, outages, l.outage)
 	whole := heard.Sound()
 	r.heard(whole, from, to)
 	if !whole.From.IsZero() {

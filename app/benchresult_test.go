@@ -51,8 +51,12 @@ type measured struct {
 	// Gaps are those in what was heard, from 5 ms on.
 	Gaps []float64 `json:"gaps,omitempty"`
 
-	// Of the network: its packets, and for each outage how long after its end
-	// there was sound again, and how long until it was as late as before.
+	// CPU is what the browser used of a core, in per cent.
+	CPU float64 `json:"cpu"`
+
+	// Of the network: its packets. For each outage, of the network or of the
+	// browser's computer, how long after its end there was sound again, and how
+	// long until it was as late as before.
 	Packets  int       `json:"packets,omitempty"`
 	Lost     int       `json:"lost,omitempty"`
 	Outages  int       `json:"outages,omitempty"`
@@ -124,17 +128,17 @@ func (r *measured) heard(sound audiotest.Sound, from, to time.Time) {
 	}
 }
 
-// recoveries tells how long the player took after each outage. What did not
-// come before the next one is not in it.
-func (r *measured) recoveries(delays []audiotest.Delay, from time.Time, outages []time.Time) {
+// recoveries tells how long the player took after each outage of that length.
+// What did not come before the next one is not in it.
+func (r *measured) recoveries(delays []audiotest.Delay, from time.Time, outages []time.Time, length time.Duration) {
 	r.Outages = len(outages)
 	for i, end := range outages {
 		var before []float64
 		sounding, back := 0.0, 0.0
 		for j, d := range delays {
 			switch {
-			case d.At.Before(from) || i+1 < len(outages) && d.At.After(outages[i+1].Add(-outageLength)):
-			case d.At.Before(end.Add(-outageLength)):
+			case d.At.Before(from) || i+1 < len(outages) && d.At.After(outages[i+1].Add(-length)):
+			case d.At.Before(end.Add(-length)):
 				before = append(before, ms(d.Late))
 			case d.At.After(end):
 				if sounding == 0 {
@@ -201,7 +205,7 @@ func (bm *benchmark) table() string {
 	var s strings.Builder
 	columns := []string{
 		"row", "minutes", "median ms", "at most", "p95", "p99", "max", "underruns", "while learning",
-		"skips", "pauses", "gaps heard", "longest ms", "target", "page says", "start", "load before", "load at most", "waiting",
+		"skips", "pauses", "gaps heard", "longest ms", "target", "page says", "start", "browser's CPU", "load before", "load at most", "waiting",
 	}
 	s.WriteString("| " + strings.Join(columns, " | ") + " |\n| ---" + strings.Repeat(" | ---:", len(columns)-1) + " |\n")
 	or := func(x float64) string {
@@ -212,21 +216,20 @@ func (bm *benchmark) table() string {
 	}
 	for _, r := range bm.Rows {
 		l := r.Latency
-		fmt.Fprintf(&s, "| %s | %.3g | %.0f | %s | %.0f | %.0f | %.0f | %d | %d | %d | %d | %d | %s | %.0f | %s | %.0f | %.1f | %.1f | %.0f %% |\n",
+		fmt.Fprintf(&s, "| %s | %.3g | %.0f | %s | %.0f | %.0f | %.0f | %d | %d | %d | %d | %d | %s | %.0f | %s | %.0f | %.1f %% | %.1f | %.1f | %.0f %% |\n",
 			r.Row, r.Seconds/60, l.Median, or(r.Limit), l.P95, l.P99, l.Max, r.Counts.Underruns, r.Learning.Underruns,
 			r.Counts.Skips, r.Counts.Pauses, len(r.Gaps), or(spreadOf(r.Gaps).Max), r.Target, or(r.Says), r.Start,
-			r.Load.Before, r.Load.Most, 100*r.Load.Waiting)
+			r.CPU, r.Load.Before, r.Load.Most, 100*r.Load.Waiting)
 	}
 	s.WriteString("\n")
 	for _, r := range bm.Rows {
 		if r.Packets > 0 {
-			fmt.Fprintf(&s, "%s: %d of %d packets lost", r.Row, r.Lost, r.Packets)
-			if r.Outages > 0 {
-				sounding, back := spreadOf(r.Sounding), spreadOf(r.Back)
-				fmt.Fprintf(&s, "; after %d outages sound again %d times, in %.0f ms (median; %.0f at most), back at live %d times, in %.0f ms (%.0f)",
-					r.Outages, len(r.Sounding), sounding.Median, sounding.Max, len(r.Back), back.Median, back.Max)
-			}
-			s.WriteString("\n")
+			fmt.Fprintf(&s, "%s: %d of %d packets lost\n", r.Row, r.Lost, r.Packets)
+		}
+		if r.Outages > 0 {
+			sounding, back := spreadOf(r.Sounding), spreadOf(r.Back)
+			fmt.Fprintf(&s, "%s: after %d outages sound again %d times, in %.0f ms (median; %.0f at most), back at live %d times, in %.0f ms (%.0f)\n",
+				r.Row, r.Outages, len(r.Sounding), sounding.Median, sounding.Max, len(r.Back), back.Median, back.Max)
 		}
 	}
 	for _, r := range bm.Rows {

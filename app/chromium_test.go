@@ -35,7 +35,11 @@ func openChromium(t testing.TB, env []string, more ...string) player {
 	)
 	for _, option := range more {
 		name, value, _ := strings.Cut(option, "=")
-		options = append(options, chromedp.Flag(name, value))
+		var flag any = value
+		if value == "false" {
+			flag = false // takes back what is usual
+		}
+		options = append(options, chromedp.Flag(name, flag))
 	}
 	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
 	t.Cleanup(cancel)
@@ -72,6 +76,17 @@ func (c *chromium) evaluate(js string, value any) {
 		c.t.Fatalf("%s is %q: %v", js, text, err)
 	}
 }
+
+func (c *chromium) hide() {
+	c.t.Helper()
+	ctx, closeTab := chromedp.NewContext(c.ctx, chromedp.WithNewWindow(false))
+	c.t.Cleanup(closeTab)
+	if _, err := chromedp.Run(ctx, chromedp.Navigate("about:blank")); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c *chromium) pid() int { return chromedp.FromContext(c.ctx).Browser.Process().Pid }
 
 func (c *chromium) click(selector string) {
 	c.t.Helper()

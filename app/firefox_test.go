@@ -21,6 +21,7 @@ type firefox struct {
 	conn *websocket.Conn
 	last int    // command
 	tab  string // its browsing context
+	id   int    // of its process
 }
 
 // firefoxPrefs let the name lan.test lead to this computer and keep Firefox from
@@ -91,7 +92,7 @@ func openFirefox(t testing.TB, env []string, more ...string) player {
 		}
 		return address != ""
 	})
-	f := &firefox{t: t}
+	f := &firefox{t: t, id: cmd.Process.Pid}
 	if f.conn, _, err = websocket.DefaultDialer.DialContext(t.Context(), address+"/session", nil); err != nil {
 		t.Fatal(err)
 	}
@@ -184,6 +185,13 @@ func (f *firefox) navigate(url string) {
 	f.t.Helper()
 	f.call("browsingContext.navigate", map[string]string{"context": f.tab, "url": url, "wait": "complete"}, nil)
 }
+
+func (f *firefox) hide() {
+	f.t.Helper()
+	f.call("browsingContext.create", map[string]string{"type": "tab"}, nil)
+}
+
+func (f *firefox) pid() int { return f.id }
 
 func (f *firefox) click(selector string) {
 	f.t.Helper()

@@ -17,6 +17,10 @@ type tab interface {
 	evaluate(js string, value any)
 	// click clicks on an element as a person does.
 	click(selector string)
+	// hide opens another tab in front of it.
+	hide()
+	// pid is the browser's process.
+	pid() int
 }
 
 // opener starts a browser with env, and with more options of that browser's:

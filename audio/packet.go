@@ -51,12 +51,17 @@ var ErrMessage = errors.New("malformed packet message")
 func AppendMessage(b []byte, packets ...Packet) []byte {
 	b = append(b, kindPackets)
 	for _, p := range packets {
-		b = binary.BigEndian.AppendUint32(b, p.Seq)
-		b = binary.BigEndian.AppendUint64(b, uint64(p.At/time.Microsecond))
-		b = binary.BigEndian.AppendUint16(b, uint16(len(p.Data)))
-		b = append(b, p.Data...)
+		b = AppendPacket(b, p)
 	}
 	return b
+}
+
+// AppendPacket appends one more packet to a message that [AppendMessage] began.
+func AppendPacket(b []byte, p Packet) []byte {
+	b = binary.BigEndian.AppendUint32(b, p.Seq)
+	b = binary.BigEndian.AppendUint64(b, uint64(p.At/time.Microsecond))
+	b = binary.BigEndian.AppendUint16(b, uint16(len(p.Data)))
+	return append(b, p.Data...)
 }
 
 // ParseMessage returns the packets of one message; their Data points into msg.

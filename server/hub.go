@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -14,7 +15,7 @@ import (
 )
 
 // Hub is one stream: what is published to it goes to all who listen. Any
-// goroutine may use it, but for Publish, which is for one at a time.
+// goroutine may use it.
 type Hub struct {
 	title   string
 	format  Format
@@ -22,8 +23,11 @@ type Hub struct {
 	changed func()
 
 	live  *lane
+	wider []*lane      // the other lanes
 	count atomic.Int64 // of listeners
 	state atomic.Pointer[hubState]
+
+	publishing sync.Mutex // guards the lanes' users and publishing
 
 	mu        sync.Mutex
 	listeners []*listener // oldest first; also those whose handshake is under way
@@ -49,7 +53,14 @@ type HubConfig struct {
 
 // NewHub returns a Hub that is paused and has no listeners.
 func NewHub(c HubConfig) (*Hub, error) {
-	h := &Hub{title: c.Title, format: c.Format, clock: c.Clock, changed: c.Changed, live: newLane()}
+	h := &Hub{title: c.Title, format: c.Format, clock: c.Clock, changed: c.Changed}
+	if c.Format.Frame <= 0 {
+		return nil, fmt.Errorf("make hub: packets of %v", c.Format.Frame)
+	}
+	h.live = newLane(LiveLane, c.Format.Frame, c.Format.Frame)
+	for name, span := range laneSpans {
+		h.wider = append(h.wider, newLane(name, span, c.Format.Frame))
+	}
 	if h.changed == nil {
 		h.changed = func() {}
 	}
@@ -64,9 +75,56 @@ func (h *Hub) Wanted() bool { return h.count.Load() > 0 }
 
 // Publish sends p to all listeners. It never waits for any of them.
 func (h *Hub) Publish(p audio.Packet) error {
-	msg := audio.AppendMessage(make([]byte, 0, audio.MessageOverhead+len(p.Data)), p)
-	if err := h.live.publish(msg, time.Now()); err != nil {
+	h.publishing.Lock()
+	defer h.publishing.Unlock()
+	now := time.Now()
+	number := h.live.next.Load()
+	var err error
+	for _, l := range h.wider { // first, so that who is at this packet in the live lane finds it in these
+		if l.users > 0 {
+			err = errors.Join(err, l.add(number, p, now))
+		} else {
+			l.stop()
+		}
+	}
+	err = errors.Join(err, h.live.add(number, p, now))
+	if err != nil {
 		return fmt.Errorf("frame packet: %w", err)
+	}
+	return nil
+}
+
+// flush sends what waits for more sound, of which there is none to come for now.
+func (h *Hub) flush() error {
+	h.publishing.Lock()
+	defer h.publishing.Unlock()
+	now := time.Now()
+	var err error
+	for _, l := range h.wider {
+		err = errors.Join(err, l.flush(now))
+	}
+	if err != nil {
+		return fmt.Errorf("frame packets: %w", err)
+	}
+	return nil
+}
+
+// use counts a lane's listeners, so many more or less.
+func (h *Hub) use(l *lane, more int) {
+	h.publishing.Lock()
+	defer h.publishing.Unlock()
+	l.users += more
+}
+
+// lane returns the lane of this name; nil for an unknown one.
+func (h *Hub) lane(name Lane) *lane {
+	if name == LiveLane {
+		return h.live
+	}
+	for _, l := range h.wider {
+		if l.name == name {
+			return l
+		}
 	}
 	return nil
 }
@@ -79,6 +137,9 @@ func (h *Hub) SetState(s State) error {
 	frame, err := prepare(stateMessage{Type: "state", State: s})
 	if err != nil {
 		return fmt.Errorf("frame state: %w", err)
+	}
+	if err := h.flush(); err != nil {
+		return err
 	}
 	h.state.Store(&hubState{state: s, frame: frame})
 	h.mu.Lock()
@@ -96,6 +157,7 @@ type Listener struct {
 	Name    string    `json:"name"` // as the link says, else by browser and system
 	Since   time.Time `json:"since"`
 	Address string    `json:"address"`         // without the port
+	Lane    Lane      `json:"lane"`            // how much sound its messages hold
 	Sent    uint64    `json:"sent"`            // messages of sound
 	Lost    uint64    `json:"lost"`            // messages that came too late for a slow connection
 	Stats   *Stats    `json:"stats,omitempty"` // what its player last told

@@ -65,6 +65,14 @@ func (s *Server) listen(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	if text := query.Get("lane"); text != "" {
+		to := s.hub.lane(Lane(text))
+		if to == nil {
+			s.refuse(w, r, http.StatusBadRequest, badLane, "The lane must be live, balanced or radio.")
+			return
+		}
+		l.wish.Store(to)
+	}
 	if why := s.hub.take(l, s.config.MaxListeners); why != "" {
 		s.deny(w, r, l, why)
 		return

@@ -58,16 +58,19 @@ type listener struct {
 	conn   *websocket.Conn // the hub's mutex guards it until it has joined; nil before
 	ended  bool            // closes or will; the hub's mutex guards it
 	cursor cursor          // the writer's
+	moving *lane           // where its cursor goes, which counts it as a user; nil if nowhere; the writer's
 	pace   *rate.Limiter   // of what it sends; the reader's
 	// good is the verifier's method Good; set before run.
 	good func(token.Claims) (until time.Time, ok bool)
 	// attempt orders the connections of a page: a later one has a greater.
 	attempt uint64
-	lag     time.Duration // how old the sound may be that it is sent
+	lag     time.Duration // how old the sound may be that it is sent; the writer's
 
-	wake   chan struct{} // capacity 1: the state may have changed, or the token's end
-	pings  chan float64  // capacity 1: a ping to answer
-	ending chan int      // capacity 1: the close code to end with
+	wake   chan struct{}        // capacity 1: the state may have changed, or the token's end
+	pings  chan float64         // capacity 1: a ping to answer
+	wish   atomic.Pointer[lane] // that it wants to be in; nil for where it is
+	lane   atomic.Pointer[lane] // that it is in
+	ending chan int             // capacity 1: the close code to end with
 
 	info Listener // set before it joins, but for the counters
 	sent atomic.Uint64
@@ -82,7 +85,7 @@ func newListener(h *Hub, c token.Claims, page, name, address string) *listener {
 	if page != "" {
 		page += " " + c.ID // one link can't take another's place
 	}
-	return &listener{
+	l := &listener{
 		hub:    h,
 		claims: c,
 		page:   page,
@@ -92,6 +95,8 @@ func newListener(h *Hub, c token.Claims, page, name, address string) *listener {
 		ending: make(chan int, 1),
 		info:   Listener{Link: c.ID, Name: name, Since: time.Now(), Address: address},
 	}
+	l.lane.Store(h.live)
+	return l
 }
 
 // nudge makes the writer look at the hub's state and at the token.
@@ -118,6 +123,7 @@ func (l *listener) end(code int) {
 func (l *listener) snapshot() Listener {
 	info := l.info
 	info.Sent, info.Lost, info.Stats = l.sent.Load(), l.lost.Load(), l.stats.Load()
+	info.Lane = l.lane.Load().name
 	return info
 }
 
@@ -256,6 +262,10 @@ func (l *listener) take(text []byte) {
 		case l.pings <- *r.T:
 		default: // more than it is answered
 		}
+	case r.Type == "lane":
+		if to := l.hub.lane(r.Lane); to != nil {
+			l.wish.Store(to)
+		}
 	case r.Type == "stats":
 		r.Profile = line.Clean(r.Profile, 20)
 		l.stats.Store(&r.Stats)
@@ -270,6 +280,8 @@ func (l *listener) write(gone context.Context) int {
 	look := time.NewTimer(0) // at how long the token is good
 	defer look.Stop()
 
+	l.hub.use(l.cursor.lane, 1)
+	defer l.leaveLanes()
 	state := l.hub.state.Load()
 	if l.sendJSON(l.welcome(state.state)) != nil {
 		return 0
@@ -326,6 +338,11 @@ func (l *listener) write(gone context.Context) int {
 			continue
 		case <-l.cursor.wait():
 		}
+		if ok, err := l.move(); err != nil {
+			return 0
+		} else if ok {
+			continue
+		}
 		now := time.Now()
 		m, lost := l.cursor.take(now.Add(-l.lag))
 		switch {
@@ -346,6 +363,52 @@ func (l *listener) write(gone context.Context) int {
 			}
 			l.sent.Add(1)
 		}
+	}
+}
+
+// move brings the cursor to the lane that the listener wants to be in, once it
+// is at the beginning of a message there, so that no packet is left out or sent
+// twice, and says so before. It tells whether it did.
+func (l *listener) move() (bool, error) {
+	from := l.cursor.lane
+	if wish := l.wish.Swap(nil); wish != nil && wish != l.moving {
+		if l.moving != nil {
+			l.hub.use(l.moving, -1)
+		}
+		l.moving = nil
+		if wish != from {
+			l.moving = wish
+			l.hub.use(wish, 1)
+		}
+	}
+	if l.moving == nil {
+		return false, nil
+	}
+	to := l.moving
+	if from != l.hub.live {
+		to = l.hub.live // between two others it goes through this one
+	}
+	c, ok := to.from(l.cursor.end)
+	if !ok {
+		return false, nil
+	}
+	l.hub.use(from, -1)
+	if to == l.moving {
+		l.moving = nil // counted already
+	} else {
+		l.hub.use(to, 1)
+	}
+	l.cursor = c
+	l.lane.Store(to)
+	l.lag = max(l.lag, 2*to.length+lagOver)
+	return true, l.sendJSON(laneMessage{Type: "lane", Lane: to.name, Length: to.length.Milliseconds()})
+}
+
+// leaveLanes makes the listener nobody's user.
+func (l *listener) leaveLanes() {
+	l.hub.use(l.cursor.lane, -1)
+	if l.moving != nil {
+		l.hub.use(l.moving, -1)
 	}
 }
 

@@ -15,12 +15,13 @@ import (
 // takes it, too, and answers for that tab); attempt, a number that grows with each
 // connection of the page, so that one which was long on its way doesn't replace
 // a later one; buffer, how many milliseconds of the newest sound it wants at
-// once. The token comes in one of the places that the function bearer names.
+// once; lane, as the message of that type. The token comes in one of the places that the function bearer names.
 //
 // Binary messages carry sound, in the form of package audio. Text messages are
 // JSON objects with a member "type"; the first one is a [welcome], a
-// [stateMessage] follows each change of state, a [pong] each ping, and an
-// [expiring] comes before the token's end. A listener may send a [report], of
+// [stateMessage] follows each change of state, a [pong] each ping, an [expiring]
+// comes before the token's end, and a [laneMessage] before messages of another
+// length. A listener may send a [report], of
 // 1 KB and five a second at most; pings, pongs and empty frames count, too. Both sides ignore types and members that they
 // don't know.
 //
@@ -135,11 +136,21 @@ type stateMessage struct {
 	State State  `json:"state"`
 }
 
+// laneMessage tells that the messages of sound hold so much from now on. No
+// packet is lost or comes twice by that.
+type laneMessage struct {
+	Type   string `json:"type"` // "lane"
+	Lane   Lane   `json:"lane"`
+	Length int64  `json:"length"` // ms, at most
+}
+
 // report is what a listener sends: a ping, to learn how its clock and the
-// packets' stamps go together, or how it plays.
+// packets' stamps go together, how it plays, or the lane that it wants to be in,
+// for which it must hold enough in hand before it asks.
 type report struct {
-	Type  string   `json:"type"` // "ping" or "stats"
+	Type  string   `json:"type"` // "ping", "stats" or "lane"
 	T     *float64 `json:"t"`    // of a ping
+	Lane  Lane     `json:"lane"`
 	Stats          // of stats
 }
 
@@ -176,6 +187,7 @@ const (
 	badPage      = "page"      // 400: no page ID
 	badBuffer    = "buffer"    // 400: no number of milliseconds
 	badAttempt   = "attempt"   // 400: no number
+	badLane      = "lane"      // 400: no lane's name
 	badHandshake = "handshake" // 400: no WebSocket's
 	inUse        = "in-use"    // 409: as many listen as the link is for
 	tooSlow      = "slow"      // 408: the request did not come in time

@@ -487,7 +487,7 @@ func TestSlowListener(t *testing.T) {
 			t.Fatalf("the quick one got %d, want %d", p.Seq, seq)
 		}
 		seq++
-		return uint64(seq) > r.hub.Listeners()[0].Sent+laneSize+1
+		return uint64(seq) > r.hub.Listeners()[0].Sent+uint64(len(r.hub.live.slots))+1
 	})
 	if got := r.hub.Listeners()[1].Lost; got != 0 {
 		t.Errorf("the quick one lost %d", got)

@@ -53,14 +53,14 @@ const REOPENING = 2500; // ms
 
 /**
  * How long nothing may come until the server is asked for a sign of life: sound
- * while the stream is live, which lasts MESSAGES messages, answers to pings else.
- * TCP itself may take as long again as the network was away to notice.
+ * while the stream is live, at least LATE longer than a message's, answers to
+ * pings else. TCP itself may take as long again as the network was away to notice.
  */
 const SILENT = 1000; // ms
-const MESSAGES = 2;
+const LATE = 500; // ms
 const QUIET = 15_000; // ms
 
-/** How long it has to answer: a live stream again as long as it was silent. */
+/** How long it has to answer; while live, SILENT. */
 const ANSWER = 2000; // ms
 
 /** How often that is looked at, while live and else. */
@@ -171,6 +171,8 @@ export class Connection {
     }
     if (message.type === "expiring") {
       if (this.stream) this.stream = { ...this.stream, expiring: true };
+    } else if (message.type === "lane") {
+      if (this.stream) this.stream = { ...this.stream, length: message.length };
     } else {
       const { type, ...stream } = message;
       this.stream = type === "welcome" ? stream : { ...this.stream, ...stream };
@@ -189,12 +191,12 @@ export class Connection {
     this.watch();
     const now = this.host.now();
     const live = this.stream?.state === "live";
-    const silence = live ? Math.max(SILENT, MESSAGES * (this.stream?.frame ?? 0)) : QUIET;
+    const silence = live ? Math.max(SILENT, LATE + (this.stream?.length ?? 0)) : QUIET;
     const asleep = now - this.looked > SLEPT;
     this.looked = now;
     if (asleep) {
       this.connect();
-    } else if (this.asked > this.heard && now - this.asked >= (live ? silence : ANSWER)) {
+    } else if (this.asked > this.heard && now - this.asked >= (live ? SILENT : ANSWER)) {
       this.retry(0);
     } else {
       if (now - this.heard >= silence) this.doubt();

@@ -2,7 +2,7 @@ import type { Chunk } from "./chunk";
 import type { Losses } from "./assembler";
 import type { Status } from "./connection";
 import type { Offset } from "./clock";
-import type { Choice } from "./profile";
+import type { Choice, Profile } from "./profile";
 import type { Stats } from "./protocol";
 import type { SinkFigures } from "./sink";
 
@@ -14,8 +14,9 @@ export type ToWorker =
       base: string;
       token: string;
       page: string;
-      /** How much recent sound to ask for on joining, in ms, until the sink says otherwise. */
+      /** How much recent sound to ask for on joining, in ms, and how it is kept, until the sink says otherwise. */
       buffer: number;
+      profile: Profile;
       /** Where the sound goes: the other end is the sink's. */
       port: MessagePort;
     }
@@ -51,6 +52,7 @@ export interface SinkToWorker {
   type: "target";
   /** What the jitter buffer holds at its target, in ms. */
   target: number;
+  profile: Profile;
 }
 
 /** What the page tells the sink in the AudioWorklet. */

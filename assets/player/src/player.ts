@@ -4,7 +4,7 @@ import type { Status } from "./connection";
 import type { FromWorker, ToWorker } from "./messages";
 import { Playing, hasWorklet, type Owner, type Report } from "./playing";
 import { firstTarget } from "./playout";
-import type { Choice } from "./profile";
+import { firstProfile, type Choice } from "./profile";
 import { SCHEDULED, WORKLET } from "./sink";
 import { Smooth } from "./smooth";
 
@@ -71,7 +71,8 @@ export class Player {
     this.owner = new Telling(this.listener, (message) => this.tell(message));
     this.playing = new Playing(port2, this.gain, this.choice, this.owner);
     const buffer = firstTarget((hasWorklet() ? WORKLET : SCHEDULED).start, this.choice);
-    this.tell({ type: "open", ...target, buffer, port: port1 }, [port1]);
+    const profile = firstProfile(this.choice);
+    this.tell({ type: "open", ...target, buffer, profile, port: port1 }, [port1]);
   }
 
   /** Stops, and leaves the server. */

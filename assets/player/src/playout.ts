@@ -1,6 +1,6 @@
 import type { Chunk } from "./chunk";
 import { OPUS_RATE } from "./opus";
-import { Auto, LEAST, type Choice, type Profile } from "./profile";
+import { Auto, LEAST, firstProfile, type Choice, type Profile } from "./profile";
 import { Rate } from "./rate";
 import { Sinc } from "./sinc";
 import { Smooth } from "./smooth";
@@ -157,7 +157,7 @@ export class Playout {
     this.live = live;
   }
 
-  /** Tells that another connection, and maybe another publisher, is heard from now on; length: ms of sound in its messages. */
+  /** Tells that another connection, maybe another publisher, or messages of another length are heard from now on; length: ms of sound in them. */
   rejoin(length: number): void {
     this.length = length;
     this.again = true;
@@ -254,8 +254,7 @@ export class Playout {
     this.level.reset();
     this.clearLeast();
     this.rate.rest();
-    this.settling = SETTLE;
-    this.settled = 0;
+    this.resettle();
     return true;
   }
 
@@ -367,6 +366,11 @@ export class Playout {
     }
   }
 
+  private resettle(): void {
+    this.settling = SETTLE;
+    this.settled = 0;
+  }
+
   /** Takes the plain mean of the first fills for the level. */
   private settle(fill: number, length: number): void {
     this.settled += (fill * length) / SETTLE;
@@ -408,11 +412,12 @@ export class Playout {
     this.position -= samples;
     this.level.shift(samples / MS);
     this.clearLeast();
+    if (this.settling > 0) this.resettle();
     this.pauses++;
   }
 }
 
 /** The first target, in ms, of a sink that starts with `start` otherwise. */
 export function firstTarget(start: number, choice: Choice): number {
-  return Math.max(start, choice === "auto" ? 0 : LEAST[choice]);
+  return Math.max(start, LEAST[firstProfile(choice)]);
 }

@@ -12,6 +12,11 @@ export const LEAST: Record<Profile, number> = { live: 0, balanced: 200, radio: 2
 const UP: Record<Profile, Profile> = { live: "balanced", balanced: "radio", radio: "radio" };
 const DOWN: Record<Profile, Profile> = { live: "live", balanced: "live", radio: "balanced" };
 
+/** What is played with at first. */
+export function firstProfile(choice: Choice): Profile {
+  return choice === "auto" ? "live" : choice;
+}
+
 /** So many underruns within so long are no accident. */
 const TROUBLES = 3;
 const WINDOW = 120_000; // ms

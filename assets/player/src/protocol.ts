@@ -14,6 +14,8 @@ export interface Stream {
   expires?: number;
   /** Sound in a packet, in milliseconds. */
   frame?: number;
+  /** Sound in a message, in milliseconds, where that is another. */
+  length?: number;
   /** Bits a second. */
   bitrate?: number;
   /** The link ends soon. */
@@ -30,7 +32,14 @@ export interface Pong {
 }
 
 /** A text message of the server. */
-export type ServerMessage = ({ type: "welcome" | "state" } & Stream) | Pong | { type: "expiring" };
+export type ServerMessage =
+  | ({ type: "welcome" | "state" } & Stream)
+  | Pong
+  | { type: "expiring" }
+  | { type: "lane"; length: number };
+
+/** How much sound a message holds: one packet, or a second's. server/lane.go has them. */
+export type Lane = "live" | "radio";
 
 /** How a listener plays, for the server to know. Times are in ms; what isn't known is absent. */
 export interface Stats {
@@ -46,7 +55,10 @@ export interface Stats {
 }
 
 /** What the page sends. */
-export type PageMessage = { type: "ping"; t: number } | ({ type: "stats"; late: number; lost: number } & Stats);
+export type PageMessage =
+  | { type: "ping"; t: number }
+  | { type: "lane"; lane: Lane }
+  | ({ type: "stats"; late: number; lost: number } & Stats);
 
 /** Why a listener may not listen (any more), in words to show. */
 export interface Refusal {
@@ -66,6 +78,10 @@ export function parseText(text: string): ServerMessage | null {
     return isNumber(t) && isNumber(at) ? { type, t, at } : null;
   }
   if (type === "expiring") return { type };
+  if (type === "lane") {
+    const { length } = raw;
+    return isNumber(length) && length > 0 ? { type, length } : null;
+  }
   if (type !== "welcome" && type !== "state") return null;
   const stream = parseStream(raw);
   return stream && { type, ...stream };

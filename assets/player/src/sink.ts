@@ -45,7 +45,7 @@ export function feed(playout: Playout, message: ToSink, ahead = 0): void {
   }
 }
 
-/** Tells the worker how much sound to ask for when it connects again. */
+/** Tells the worker what sound to ask for. */
 export function report(playout: Playout, worker: MessagePort): void {
-  worker.postMessage({ type: "target", target: playout.target } satisfies SinkToWorker);
+  worker.postMessage({ type: "target", target: playout.target, profile: playout.profile } satisfies SinkToWorker);
 }

@@ -53,7 +53,7 @@ export class Target {
     private readonly fixed: boolean,
   ) {}
 
-  /** Measures anew against another connection; length: ms of sound in its messages. */
+  /** Measures anew, against another connection or messages of another length; length: ms of sound in them. */
   rejoin(length: number): void {
     this.jitter.rejoin();
     this.length = length;

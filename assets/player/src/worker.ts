@@ -4,7 +4,8 @@ import { Connection, type Socket, type Status } from "./connection";
 import { openDecoder } from "./decoder";
 import type { FromWorker, SinkToWorker, ToSink, ToWorker } from "./messages";
 import { MessageError, parseMessage } from "./packet";
-import type { Stats } from "./protocol";
+import type { Profile } from "./profile";
+import type { Lane, Stats } from "./protocol";
 import { askSession } from "./session";
 
 // The worker: holds the socket and the decoder, away from whatever blocks the page.
@@ -28,6 +29,10 @@ class Listening {
   private pinging: ReturnType<typeof setTimeout> | undefined;
   private joined = false;
   private buffer: number;
+  /** What it shall be, what was asked for, and how much sound in a message the sink was told of. */
+  private lane: Lane;
+  private asked: Lane = "live";
+  private length = 0;
   /** Bytes that came since the last report, and when that was. */
   private bytes = 0;
   private reported = performance.now();
@@ -51,8 +56,11 @@ class Listening {
       },
     });
     this.buffer = opening.buffer;
+    this.lane = laneFor(opening.profile);
     opening.port.onmessage = ({ data }: MessageEvent<SinkToWorker>) => {
       this.buffer = data.target;
+      this.lane = laneFor(data.profile);
+      if (this.joined) this.askLane();
     };
     this.connection.start();
     this.report = setInterval(() => this.tellLosses(), 1000);
@@ -83,7 +91,9 @@ class Listening {
     const { base, token, page } = this.opening;
     const url = new URL(`${base}/listen`, scope.location.href);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-    url.search = new URLSearchParams({ page, buffer: String(Math.ceil(this.buffer)), attempt: String(Date.now()) }).toString();
+    this.asked = this.lane;
+    const query = { page, buffer: String(Math.ceil(this.buffer)), lane: this.lane, attempt: String(Date.now()) };
+    url.search = new URLSearchParams(query).toString();
     const socket = new WebSocket(url, ["earshot.v1", `earshot.bearer.${token}`]);
     socket.binaryType = "arraybuffer";
     return socket as Socket;
@@ -91,18 +101,25 @@ class Listening {
 
   private status(status: Status): void {
     const open = status.phase === "open";
-    if (open && !this.joined) {
-      this.assembler.reset();
-      this.sink({ type: "rejoin", length: status.stream.frame ?? 20 });
-    }
+    if (open && !this.joined) this.assembler.reset();
+    const length = open ? (status.stream.length ?? status.stream.frame ?? 20) : 0;
+    if (open && (!this.joined || length !== this.length)) this.sink({ type: "rejoin", length });
+    this.length = length;
     if (open !== this.joined) {
       clearTimeout(this.pinging);
       this.clock.reset();
       if (open) this.ping();
     }
     this.joined = open;
+    if (open) this.askLane();
     this.sink({ type: "live", live: open && status.stream.state === "live" });
     tell({ type: "status", status });
+  }
+
+  private askLane(): void {
+    const { lane } = this;
+    if (lane !== this.asked) this.connection.send({ type: "lane", lane });
+    this.asked = lane;
   }
 
   private ping(): void {
@@ -144,6 +161,11 @@ class Listening {
   private sink(message: ToSink, transfer: Transferable[] = []): void {
     this.opening.port.postMessage(message, transfer);
   }
+}
+
+/** Radio saves the battery by messages of a second; the others need all that their buffer covers. */
+function laneFor(profile: Profile): Lane {
+  return profile === "radio" ? "radio" : "live";
 }
 
 let listening: Promise<Listening> | undefined;

@@ -268,6 +268,22 @@ test("a live stream that goes quiet is opened anew, a paused one is left alone",
   assert.equal(wires.length, 2);
 });
 
+test("messages of a second may come a second apart", () => {
+  const { clock, wires, phase } = rig();
+  wires[0]!.welcome();
+  wires[0]!.onmessage?.({ data: '{"type":"lane","lane":"radio","length":1000}' });
+  for (let i = 0; i < 10; i++) {
+    clock.tick(1300 - (i % 2) * 600);
+    wires[0]!.onmessage?.({ data: new ArrayBuffer(3) });
+  }
+  assert.deepEqual(wires[0]!.sent, []);
+  clock.tick(1800);
+  assert.equal(wires[0]!.sent.length, 1);
+  assert.equal(phase(), "open");
+  clock.tick(1200);
+  assert(wires[0]!.closed);
+});
+
 test("a network that went before the welcome is noticed", () => {
   const { clock, wires } = rig();
   wires[0]!.onopen?.();

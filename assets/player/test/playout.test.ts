@@ -138,6 +138,29 @@ test("messages of a second", () => {
   assert.deepEqual(ear.silences, []);
 });
 
+test("messages become longer and shorter again without a gap", () => {
+  const next = random(4);
+  const fills: number[] = [];
+  const { figures, ear } = listen({
+    seconds: 60,
+    delay: () => 5 * next(),
+    lane: (i) => ((i >= 520 && i < 2025) || (i >= 2260 && i < 2375) ? 50 : 1),
+    before(i, playout) {
+      if (i === 500 || i === 2250) playout.choose("radio");
+      if (i === 2020 || i === 2370) playout.choose("live"); // in the middle of a message
+    },
+    came(playout, time) {
+      fills[Math.floor(time)] = playout.fill();
+    },
+  });
+  assert.equal(figures.underruns, 0);
+  assert.equal(figures.pauses, 2);
+  assert.equal(ear.silences.length, 2);
+  assert(figures.skips <= 4, `${figures.skips} skips`);
+  assert(Math.abs(fills[35]! - 2000) < 20, `radio: ${fills[35]} ms`);
+  for (const second of [42, 50]) assert(fills[second]! < 100, `live again: ${fills[second]} ms`);
+});
+
 test("a chosen profile that is further behind is one pause, one that is closer one cross-fade", () => {
   const choices: Record<number, Choice> = { 400: "radio", 1000: "live", 1800: "balanced" };
   const seen: Record<number, [number, number, number]> = {};
@@ -161,6 +184,20 @@ test("a chosen profile that is further behind is one pause, one that is closer o
   assert(Math.abs(figures.fill - 200) < 20, `${figures.fill} ms`);
   assert.equal(figures.underruns, 0);
   assert.equal(ear.silences.length, 2);
+});
+
+test("a choice right after the start is kept to at once", () => {
+  const fills: number[] = [];
+  simulate({
+    seconds: 10,
+    before(i, playout) {
+      if (i === 20) playout.choose("radio");
+    },
+    came(playout, time) {
+      fills[Math.floor(time)] = playout.figures().fill;
+    },
+  });
+  for (const second of [5, 9]) assert(Math.abs(fills[second]! - 2000) < 20, `${fills[second]} ms after ${second} s`);
 });
 
 test("choices in quick succession end where the last one leads", () => {

@@ -10,6 +10,8 @@ export interface World {
   seconds: number;
   /** How long message i travels, in ms. Messages don't overtake each other. */
   delay?: (i: number) => number;
+  /** How many frames the message with frame i holds, if not one: the server moves between lanes. */
+  lane?: (i: number) => number;
   /** When what came at a time in seconds is handed to the sink, if not at once. */
   handed?: (arrival: number) => number;
   /** Whether the publisher sends message i, and whether the network loses it. */
@@ -39,7 +41,7 @@ export const counting: Reader = {
 /** Plays the world through and returns the last figures. */
 export function simulate(world: World): Figures {
   const { ppm = 0, frame = 20, seconds, burst = 512, runs = () => true } = world;
-  const { delay = () => 0, sends = () => true, heard, came, before } = world;
+  const { delay = () => 0, sends = () => true, lane = () => 1, heard, came, before } = world;
   let now = 0; // ms, where the device is
   const playout = new Playout({ rate: RATE, limits: LIMITS, start: 60, now: () => now, ...world.config });
   playout.rejoin(frame);
@@ -49,10 +51,13 @@ export function simulate(world: World): Figures {
   const right = new Float32Array(quantum);
   const samples = (frame * RATE) / 1000;
   const still = silence(samples);
-  const sound = world.heard ? tone : () => still;
+  const sound = heard ? tone : (_from: number, n: number) => (n === samples ? still : silence(n));
   let arrival = 0;
   let gap = true;
   let device = 0;
+  /** The first frame that waits for the message to be full, and how many it is to hold. */
+  let first = 0;
+  let room = 1;
   const advance = (to: number) => {
     for (; device / RATE <= to; device += burst) {
       if (!runs(device / RATE)) continue;
@@ -74,14 +79,24 @@ export function simulate(world: World): Figures {
       gap = true;
       continue;
     }
-    arrival = Math.max(arrival, sent + delay(i) / 1000);
-    // A stalled port hands over late what came in time.
-    const handed = Math.max(arrival, world.handed?.(arrival) ?? 0);
-    advance(handed);
-    now = handed * 1000;
-    playout.push({ ...sound(i * samples, samples), at: i * frame * 1000, arrived: arrival * 1000, gap });
-    gap = false;
-    came?.(playout, arrival);
+    if (lane(i) !== room) {
+      room = lane(i);
+      advance(sent);
+      playout.rejoin(room * frame);
+    }
+    if (gap) first = i;
+    while (i + 1 - first >= room) {
+      arrival = Math.max(arrival, sent + delay(i) / 1000);
+      // A stalled port hands over late what came in time.
+      const handed = Math.max(arrival, world.handed?.(arrival) ?? 0);
+      advance(handed);
+      now = handed * 1000;
+      const n = room * samples;
+      playout.push({ ...sound(first * samples, n), at: first * frame * 1000, arrived: arrival * 1000, gap });
+      gap = false;
+      first += room;
+      came?.(playout, arrival);
+    }
   }
 }
 

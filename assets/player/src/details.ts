@@ -37,7 +37,7 @@ const HINTS: Record<Choice, string> = {
   auto: "The smallest delay that stays clean.",
   live: "As close to live as stays clean.",
   balanced: "A little behind, for uneven networks.",
-  radio: "Two seconds behind, for bad networks.",
+  radio: "Two seconds behind: for bad networks, and easy on the battery.",
 };
 
 /** Returns the details. */

@@ -52,9 +52,9 @@ export interface Owner {
 
 /** An audio device with the jitter buffer in front of it, from play to stop. */
 export class Playing {
-  private readonly context = new AudioContext({ latencyHint: "interactive" });
-  private readonly volume = this.context.createGain();
-  private readonly outlet = new Outlet(this.context, this.volume);
+  private readonly context: AudioContext;
+  private readonly volume: GainNode;
+  private readonly outlet: Outlet;
   private readonly output: Output;
   private node: AudioWorkletNode | null = null;
   private scheduled: Scheduled | null = null;
@@ -76,6 +76,10 @@ export class Playing {
     private choice: Choice,
     private readonly owner: Owner,
   ) {
+    // So far behind live, the device may take its time, and save the battery.
+    this.context = new AudioContext({ latencyHint: choice === "radio" ? "playback" : "interactive" });
+    this.volume = this.context.createGain();
+    this.outlet = new Outlet(this.context, this.volume);
     this.output = new Output(this.context, this.outlet.direct && !/Firefox\//.test(navigator.userAgent));
     this.volume.gain.value = gain;
     this.context.onstatechange = () => this.changed();

@@ -1,9 +1,14 @@
 package audiotest
 
 import (
+	"bytes"
+	"context"
 	"encoding/binary"
+	"fmt"
 	"math"
 	"os/exec"
+	"strings"
+	"time"
 
 	"earshot/audio"
 )
@@ -24,6 +29,68 @@ func (s *Server) PlaySine(sink string, hz float64) *Player {
 	cmd := s.player(sink, "pacat", "--raw", "--format=float32le", "--rate=48000", "--channels=2")
 	cmd.Stdin = newSine(hz)
 	return &Player{start(s.t, cmd)}
+}
+
+// PlaySineAs is PlaySine by a program of that name.
+func (s *Server) PlaySineAs(program, sink string, hz float64) *Player {
+	s.t.Helper()
+	cmd := s.player(sink, "pacat", "--raw", "--format=float32le", "--rate=48000", "--channels=2", "--client-name="+program)
+	cmd.Stdin = newSine(hz)
+	return &Player{start(s.t, cmd)}
+}
+
+// PlayBriefly plays d of silence into a sink, by a program of that name, and
+// waits for its end. Any goroutine may call it.
+func (s *Server) PlayBriefly(ctx context.Context, program, sink string, d time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, d+2*time.Second) // PipeWire forgets some
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "pacat", "--raw", "--format=float32le", "--rate=48000", "--channels=2",
+		"--latency-msec=20", "--device="+sink, "--client-name="+program)
+	cmd.Env = s.Env()
+	cmd.Stdin = bytes.NewReader(make([]byte, 4*audio.Channels*audio.Samples(d)))
+	_ = cmd.Run() // it may well be ended
+}
+
+// Move moves all that programs of that name play to another sink, and waits
+// until it is there.
+func (s *Server) Move(program, sink string) {
+	s.t.Helper()
+	Poll(s.t, program+" does not play on "+sink, func() bool {
+		elsewhere := s.playing(program, sink)
+		for _, index := range elsewhere {
+			s.Pactl("move-sink-input", index, sink)
+		}
+		if len(elsewhere) > 0 {
+			time.Sleep(100 * time.Millisecond) // PipeWire forgets some
+		}
+		return len(s.playing(program, sink)) == 0
+	})
+}
+
+// playing returns the indexes of what programs of that name play on other sinks
+// than the given one.
+func (s *Server) playing(program, sink string) (elsewhere []string) {
+	s.t.Helper()
+	wanted := ""
+	for line := range strings.Lines(s.Pactl("list", "short", "sinks")) {
+		if f := strings.Fields(line); f[1] == sink {
+			wanted = f[0]
+		}
+	}
+	index, on := "", ""
+	for line := range strings.Lines(s.Pactl("list", "sink-inputs")) {
+		line = strings.TrimSpace(line)
+		if rest, found := strings.CutPrefix(line, "Sink Input #"); found {
+			index = rest
+		}
+		if rest, found := strings.CutPrefix(line, "Sink: "); found {
+			on = rest
+		}
+		if line == fmt.Sprintf("application.name = %q", program) && on != wanted {
+			elsewhere = append(elsewhere, index)
+		}
+	}
+	return elsewhere
 }
 
 // PlayFile plays a sound file once.

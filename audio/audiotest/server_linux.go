@@ -165,6 +165,12 @@ func (s *Server) DefaultSink() string {
 	return strings.TrimSpace(s.Pactl("get-default-sink"))
 }
 
+// Muted tells whether a sink is muted.
+func (s *Server) Muted(sink string) bool {
+	s.t.Helper()
+	return strings.TrimSpace(s.Pactl("get-sink-mute", sink)) == "Mute: yes"
+}
+
 // Clients returns how many connections the server has.
 func (s *Server) Clients() int {
 	s.t.Helper()

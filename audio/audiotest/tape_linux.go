@@ -66,6 +66,20 @@ type Sound struct {
 	Gaps     []Gap     // in between
 }
 
+// Begins returns when anything at all sounded first; false
+// where nothing did.
+func (t *Tape) Begins() (time.Time, bool) {
+	const faint = 30
+	t.spool.mu.Lock()
+	defer t.spool.mu.Unlock()
+	for i, x := range t.spool.mono {
+		if x > faint || x < -faint {
+			return t.spool.clock().at(float64(i)), true
+		}
+	}
+	return time.Time{}, false
+}
+
 // Gap is a time in which the sound was gone.
 type Gap struct {
 	At     time.Time

@@ -193,7 +193,7 @@ func TestStamps(t *testing.T) {
 // TestCallbackAllocates: the device's thread must not wait for the garbage
 // collector.
 func TestCallbackAllocatesNothing(t *testing.T) {
-	f := &feed{clock: audio.NewClock(), ring: audio.NewRing()}
+	f := &feed{config: Config{Clock: audio.NewClock()}, ring: audio.NewRing()}
 	in := make([]byte, period*audio.Channels*4)
 	pcm := make([]float32, period*audio.Channels)
 	if n := testing.AllocsPerRun(1000, func() {
@@ -205,7 +205,7 @@ func TestCallbackAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkCallback(b *testing.B) {
-	f := &feed{clock: audio.NewClock(), ring: audio.NewRing()}
+	f := &feed{config: Config{Clock: audio.NewClock()}, ring: audio.NewRing()}
 	in := make([]byte, period*audio.Channels*4)
 	pcm := make([]float32, period*audio.Channels)
 	b.ReportAllocs()

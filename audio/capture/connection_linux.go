@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -20,8 +21,9 @@ const (
 // goroutine may use it.
 type connection struct {
 	conn   net.Conn
-	event  func(kind, index uint32) // called by the reader
-	closed chan struct{}            // closed when the reader has ended
+	event  func(kind, index uint32)          // called by the reader
+	sound  func(channel uint32, data []byte) // called by the reader; it may not keep data
+	closed chan struct{}                     // closed when the reader has ended
 
 	mu      sync.Mutex // guards what follows, and writes
 	tag     uint32     // of the last request
@@ -34,11 +36,13 @@ type response struct {
 	err    error
 }
 
-// newConnection takes conn over and calls event for each event.
-func newConnection(conn net.Conn, event func(kind, index uint32)) *connection {
+// newConnection takes conn over, and calls event for each event and sound for
+// each block of sound from a recording's channel.
+func newConnection(conn net.Conn, event func(kind, index uint32), sound func(channel uint32, data []byte)) *connection {
 	c := &connection{
 		conn:    conn,
 		event:   event,
+		sound:   sound,
 		closed:  make(chan struct{}),
 		waiting: make(map[uint32]chan<- response),
 	}
@@ -104,6 +108,7 @@ func (c *connection) send(command uint32, args message, got chan<- response) (ta
 func (c *connection) read() {
 	r := bufio.NewReader(c.conn)
 	var head [20]byte
+	var block []byte // of sound
 	for {
 		if _, err := io.ReadFull(r, head[:]); err != nil {
 			return
@@ -112,12 +117,17 @@ func (c *connection) read() {
 		if n > greatest {
 			return
 		}
+		if channel := binary.BigEndian.Uint32(head[4:]); channel != none {
+			block = slices.Grow(block[:0], int(n))[:n]
+			if _, err := io.ReadFull(r, block); err != nil {
+				return
+			}
+			c.sound(channel, block)
+			continue
+		}
 		body := make([]byte, n)
 		if _, err := io.ReadFull(r, body); err != nil {
 			return
-		}
-		if binary.BigEndian.Uint32(head[4:]) != none {
-			continue // sound: we have asked for none
 		}
 		v, err := parseValues(body)
 		if err != nil || len(v) < 2 {

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	period  = audio.SampleRate / 100 // samples per channel that a callback brings: 10 ms
-	periods = 30                     // that the sound server keeps for us when we are late
+	period = audio.SampleRate / 100 // samples per channel that a callback brings: 10 ms, or twice that
+	kept   = 30 * period            // what the sound server keeps for us when we are late
 )
 
 // opening says what device to open and where its sound goes.
@@ -71,8 +71,9 @@ func open(o opening) (*device, error) {
 
 	settings := malgo.DefaultDeviceConfig(o.kind)
 	settings.SampleRate = audio.SampleRate
-	settings.PeriodSizeInFrames = period
-	settings.Periods = periods
+	block := o.feed.config.block()
+	settings.PeriodSizeInFrames = uint32(block)
+	settings.Periods = uint32(kept / block)
 	settings.Capture.DeviceID = unsafe.Pointer(&id)
 	settings.Capture.Format = malgo.FormatF32
 	settings.Capture.Channels = audio.Channels
@@ -107,11 +108,12 @@ func (d *device) close() {
 // feed carries the samples of one open device to the ring. Its data runs on the
 // device's thread.
 type feed struct {
-	clock audio.Clock
-	ring  *audio.Ring
+	config Config
+	ring   *audio.Ring
+	seq    atomic.Uint64 // of the choice by which the device is open
 
 	stamps stamps       // the device thread's
-	last   atomic.Int64 // when the last samples came, by clock; 0 before the first
+	last   atomic.Int64 // when the last samples came, by the clock; 0 before the first
 }
 
 // data is called by miniaudio on each period. It may not wait nor allocate, nor
@@ -120,9 +122,12 @@ func (f *feed) data(_, in []byte, _ uint32) {
 	if len(in) < 4*audio.Channels {
 		return
 	}
-	now := f.clock()
+	now := f.config.Clock()
 	pcm := unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(in))), len(in)/4)
-	f.ring.Write(pcm, f.stamps.next(len(pcm)/audio.Channels, now))
+	captured := f.stamps.next(len(pcm)/audio.Channels, now)
+	if f.config.current(f.seq.Load()) {
+		f.ring.Write(pcm, captured)
+	}
 	f.last.Store(int64(now))
 }
 

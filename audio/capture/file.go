@@ -70,7 +70,7 @@ func (f *File) Run(ctx context.Context, ring *audio.Ring) error {
 	r := reporter{Config: f.config}
 	r.set(Status{Output: filepath.Base(f.path)})
 	samples := make([][2]float64, period)
-	return realtime(ctx, f.config.Clock, ring, func(pcm []float32) error {
+	return realtime(ctx, f.config, ring, func(pcm []float32) error {
 		if n, _ := sound.Stream(samples); n < len(samples) {
 			return fmt.Errorf("read sound file %s: %w", f.path, w.Err())
 		}

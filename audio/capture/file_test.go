@@ -3,6 +3,8 @@ package capture
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -192,7 +194,7 @@ func TestFileErrors(t *testing.T) {
 		})
 	}
 	_, err = NewFile(Config{}, filepath.Join(t.TempDir(), "none.wav"))
-	if err == nil || !strings.Contains(err.Error(), "no such file") {
+	if !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
 	if _, err := NewFile(Config{}, t.TempDir()); err == nil {

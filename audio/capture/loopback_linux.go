@@ -4,29 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
-
-	"github.com/gen2brain/malgo"
 
 	"earshot/audio"
 )
 
-const (
-	// silence is how long callbacks may stay away until something is wrong;
-	// they come every 10 ms.
-	silence = 300 * time.Millisecond
-	// warmUp is how long the first callback may take: some outputs hand over
-	// what they hold in blocks of seconds until they have adapted.
-	warmUp = 3 * time.Second
-	// lookEvery is how often the sound server is asked without a reason: it
-	// would do to listen to it, if no server ever forgot to tell.
-	lookEvery = 2 * time.Second
-)
+// lookEvery is how often the sound server is asked without a reason: it would do
+// to listen to it, if no server ever forgot to tell.
+const lookEvery = 2 * time.Second
 
-// Loopback captures what the speakers play: the monitor of the default output
-// of PulseAudio or PipeWire. It follows the default output, and waits for an
-// output and for the sound server when there is none.
+// Loopback captures what the speakers play: the monitor of an output of
+// PulseAudio or PipeWire, the default one unless another is chosen, or the
+// streams of one program. It follows the default output, and waits for an output
+// and for the sound server when there is none.
 type Loopback struct {
 	config Config
 }
@@ -59,13 +49,17 @@ func (l *Loopback) Run(ctx context.Context, ring *audio.Ring) error {
 			return nil
 		case <-changed:
 			c.look = time.Time{}
+		case <-c.changes():
+			c.look = time.Time{}
 		case <-closed:
-			c.server.close()
-			c.server = nil
+			c.disconnect()
 		case <-timer.C:
 		}
-		wait := c.step(ctx)
-		timer.Reset(max(min(wait, c.tell()), time.Millisecond))
+		wait := min(c.step(ctx), c.tell())
+		if c.server != nil {
+			wait = min(wait, c.server.mixer.fill())
+		}
+		timer.Reset(max(wait, time.Millisecond))
 	}
 }
 
@@ -80,12 +74,21 @@ type capturing struct {
 	look   time.Time // when to ask the server again
 
 	undecided time.Time // since when the server doesn't know the default output
+	usual     string    // the last default output that it knew
 
+	choice   Choice
+	seq      uint64            // of the choice
+	listened bool              // somebody listens
+	titles   map[string]string // of outputs that were there, by name
+
+	muting
 	pending string        // trouble that is not reported yet
 	sounded time.Duration // when samples last came, before the open device; by the clock
 
 	server *server // nil when there is no connection
 	device *device // nil when none is open
+	taps   []*tap  // recordings of streams
+	calm   bool    // all is as it shall be, without a device
 
 	// Of the open device:
 	feed      *feed
@@ -98,7 +101,7 @@ type capturing struct {
 // step brings the capture closer to what the sound server says that it should
 // be, and returns when to do the next step at the latest.
 func (c *capturing) step(ctx context.Context) time.Duration {
-	if c.server != nil && c.device != nil && c.quiet() < c.patience() && time.Now().Before(c.look) {
+	if fine := c.device != nil && c.quiet() < c.patience() || c.device == nil && c.calm; fine && c.server != nil && time.Now().Before(c.look) {
 		return c.next()
 	}
 	if c.server == nil {
@@ -111,6 +114,7 @@ func (c *capturing) step(ctx context.Context) time.Duration {
 		}
 	}
 	c.look = time.Now().Add(lookEvery)
+	c.calm = false
 	switch err := c.follow(ctx); {
 	case err == nil:
 		return c.next()
@@ -120,7 +124,8 @@ func (c *capturing) step(ctx context.Context) time.Duration {
 		// The device stays: closing it would hang, and it may well go on.
 		c.complain(err.Error())
 	default:
-		c.closeDevice()
+		c.rest()
+		c.mute()
 		c.complain(err.Error())
 	}
 	if wait := c.reopen.left(); wait > 0 {
@@ -134,6 +139,9 @@ func (c *capturing) connect(ctx context.Context) error {
 	server, err := dial(ctx)
 	if err == nil {
 		c.server = server
+		for name := range c.muted {
+			c.muted[name] = false
+		}
 		c.redial.reset()
 		c.reopen.reset()
 		if c.device == nil {
@@ -165,6 +173,11 @@ func (c *capturing) tell() time.Duration {
 		return lookEvery
 	}
 	sounded := c.sounded
+	if c.server != nil {
+		if last := c.server.mixer.heard(); last != 0 {
+			sounded = max(sounded, last)
+		}
+	}
 	if c.device != nil {
 		if last, ok := c.feed.heard(); ok {
 			sounded = last
@@ -178,12 +191,95 @@ func (c *capturing) tell() time.Duration {
 	return lookEvery
 }
 
-// follow sees that the monitor of the default output is what is open.
+// follow sees that what was chosen is what is captured.
 func (c *capturing) follow(ctx context.Context) error {
-	out, err := c.server.output()
+	choice, listened, seq := c.want()
+	if seq != c.seq {
+		c.unwanted = nil
+	}
+	c.choice, c.listened, c.seq = choice, listened, seq
+	if choice.Program != "" {
+		c.closeDevice()
+		if !choice.Mute {
+			c.mute()
+		}
+		return c.followProgram(choice, listened)
+	}
+	out, err := c.target()
+	if err != nil {
+		return err
+	}
+	private := choice.never(out.name, out.title)
+	if choice.Mute && !private {
+		c.mute(out)
+	} else {
+		c.mute()
+	}
 	switch {
+	case private:
+		c.rest()
+		c.settled(Status{Output: out.title, Held: out.title + " is never shared"})
+		return nil
+	case !listened:
+		c.rest()
+		c.settled(Status{Output: out.title, Muted: c.isMuted(out)})
+		return nil
+	case choice.Mute:
+		c.closeDevice()
+		return c.followMuted(out)
+	}
+	c.untap()
+	return c.followMonitor(ctx, out)
+}
+
+// settled reports that all is as it shall be, and that there is no device to
+// look after.
+func (c *capturing) settled(s Status) {
+	c.pending = ""
+	c.calm = true
+	c.set(s)
+}
+
+// rest captures nothing.
+func (c *capturing) rest() {
+	c.closeDevice()
+	c.untap()
+}
+
+// target returns the output that was chosen.
+func (c *capturing) target() (output, error) {
+	name := c.choice.Output
+	if name == "" {
+		var err error
+		if name, err = c.defaultOutput(); err != nil {
+			return output{}, err
+		}
+	}
+	out, err := c.server.output(name)
+	if c.choice.Output != "" && errors.Is(err, errNoOutput) {
+		title := c.titles[name]
+		if title == "" {
+			title = c.choice.called()
+		}
+		return output{}, fmt.Errorf("waiting for the output %s, which is not connected", title)
+	}
+	if err == nil {
+		if c.titles == nil {
+			c.titles = map[string]string{}
+		}
+		c.titles[name] = out.title
+	}
+	return out, err
+}
+
+// defaultOutput returns the name of the default output: the last one that the
+// server knew, while it knows none.
+func (c *capturing) defaultOutput() (string, error) {
+	name, err := c.server.defaultOutput()
+	switch {
+	case err == nil:
+		c.usual = name
 	case !errors.Is(err, errUndecided):
-		c.undecided = time.Time{}
 	case c.undecided.IsZero():
 		c.undecided = time.Now()
 	case time.Since(c.undecided) > answer:
@@ -191,183 +287,51 @@ func (c *capturing) follow(ctx context.Context) error {
 		// connection of the new default; a new connection knows it.
 		c.Log.Debug("connecting to the sound server again", "because", err)
 		c.undecided = time.Time{}
-		c.server.close()
-		return errNoServer
+		c.disconnect()
+		return "", errNoServer
 	}
-	if errors.Is(err, errUndecided) {
-		c.look = time.Now().Add(answer)
-		if c.device == nil {
-			return errNoOutput
-		}
-		out, err = c.output, nil // stay while it lasts
+	if !errors.Is(err, errUndecided) {
+		c.undecided = time.Time{}
+		return name, err
 	}
-	if err != nil {
-		return err
+	c.look = time.Now().Add(answer)
+	if c.usual == "" {
+		return "", errNoOutput
 	}
-	if c.device != nil {
-		fault, err := c.check(out)
-		switch {
-		case err != nil:
-			return err
-		case !out.same(c.output):
-			c.closeDevice()
-		case fault != "":
-			c.Log.Debug("closing the capture device", "output", out.name, "because", fault)
-			if _, ok := c.feed.heard(); ok && c.Clock()-c.started > time.Second {
-				c.reopen.reset()
-			} else { // it would soon break again
-				c.fail(out)
-			}
-			c.closeDevice()
-		}
-	}
-	if !out.same(c.failed) {
-		c.reopen.reset()
-	}
-	switch {
-	case c.device == nil && c.reopen.left() > 0:
-		c.complain("no sound comes from " + out.title)
-		return nil
-	case c.device == nil:
-		if err := c.open(ctx, out); err != nil {
-			c.fail(out)
-			return err
-		}
-	case out.suspended && c.quiet() >= silence:
-		c.complain(out.title + " is suspended")
-		return nil
-	}
-	c.pending = ""
-	c.set(Status{Output: out.title})
-	return nil
+	return c.usual, nil // stay while it lasts
 }
 
-// fail puts off the next attempt to open out.
-func (c *capturing) fail(out output) {
-	c.failed = out
-	c.reopen.failed()
-}
-
-// check tells what is wrong with the open device, "" for nothing.
-func (c *capturing) check(out output) (fault string, err error) {
-	source, err := c.server.recording(c.recording, c.stream)
-	switch {
-	case errors.Is(err, errNoStream):
-		return "the sound server ended it", nil
-	case err != nil:
-		return "", err
-	case source != c.output.monitorIndex:
-		return "the sound server moved it elsewhere", nil
-	case c.quiet() >= c.patience() && !out.suspended:
-		return "it went silent", nil
+// disconnect leaves the sound server alone, and with it what is recorded over
+// that connection.
+func (c *capturing) disconnect() {
+	if last := c.server.mixer.heard(); last != 0 {
+		c.sounded = max(c.sounded, last)
 	}
-	return "", nil
-}
-
-// open opens the monitor of out and lets it run once the sound server has
-// confirmed that it is what was opened.
-func (c *capturing) open(ctx context.Context, out output) error {
-	if out.same(c.failed) {
-		// Each open that fails leaks a file in miniaudio: first see whether the
-		// server takes a connection at all.
-		probe, err := dial(ctx)
-		if err != nil {
-			return err
-		}
-		probe.close()
-	}
-	c.server.fresh.take()
-	stream := fmt.Sprintf("what the speakers play (%08x)", rand.Uint32())
-	f := &feed{clock: c.Clock, ring: c.ring}
-	d, err := open(opening{
-		backend: malgo.BackendPulseaudio,
-		kind:    malgo.Capture,
-		id:      out.monitor,
-		server:  c.server.address.String(),
-		stream:  stream,
-		feed:    f,
-		log:     c.Log,
-	})
-	switch {
-	case errors.Is(err, malgo.ErrNoBackend) && !hasLibrary():
-		return errors.New("the library libpulse is missing (package libpulse0 or pulseaudio-libs)")
-	case err != nil:
-		return fmt.Errorf("cannot capture from %s: %w", out.title, err)
-	}
-	c.device, c.feed, c.output, c.stream = d, f, out, stream
-	if c.recording, err = c.verify(out); err != nil {
-		c.closeDevice()
-		return err
-	}
-	c.started = c.Clock()
-	if err := d.start(); err != nil {
-		c.closeDevice()
-		return fmt.Errorf("cannot capture from %s: %w", out.title, err)
-	}
-	return nil
-}
-
-// verify asks the sound server what the device that was just opened records
-// from, and returns the recording's index when it is the monitor of out.
-func (c *capturing) verify(out output) (uint32, error) {
-	index, err := c.server.find(c.stream)
-	if err != nil {
-		return 0, err
-	}
-	source, err := c.server.recording(index, c.stream)
-	if err != nil {
-		return 0, err
-	}
-	if source != out.monitorIndex {
-		return 0, fmt.Errorf("the sound server does not give what %s plays", out.title)
-	}
-	return index, nil
-}
-
-// quiet returns for how long no samples have come.
-func (c *capturing) quiet() time.Duration {
-	last, ok := c.feed.heard()
-	if !ok {
-		last = c.started
-	}
-	return c.Clock() - last
-}
-
-// patience returns for how long no samples may come.
-func (c *capturing) patience() time.Duration {
-	if _, ok := c.feed.heard(); !ok {
-		return warmUp
-	}
-	return silence
-}
-
-// next returns when to look at a device that runs.
-func (c *capturing) next() time.Duration {
-	if c.device == nil {
-		return max(c.reopen.left(), time.Millisecond)
-	}
-	if left := c.patience() - c.quiet(); left > 0 {
-		return min(left, time.Until(c.look))
-	}
-	return silence
-}
-
-// closeDevice closes the device if one is open.
-func (c *capturing) closeDevice() {
-	if c.device == nil {
-		return
-	}
-	c.device.close()
-	if last, ok := c.feed.heard(); ok {
-		c.sounded = last
-	}
-	c.device, c.feed = nil, nil
+	c.server.mixer.stop()
+	c.server.close()
+	c.server, c.taps = nil, nil
 }
 
 // end closes all.
 func (c *capturing) end() {
-	c.closeDevice()
+	c.rest()
 	if c.server != nil {
-		c.server.close()
+		c.disconnect()
 	}
+	if len(c.muted) == 0 {
+		return
+	}
+	// The connection has ended with the context.
+	ctx, cancel := context.WithTimeout(context.Background(), answer)
+	defer cancel()
+	var err error
+	if c.server, err = dial(ctx); err != nil {
+		for name := range c.muted {
+			c.Log.Warn("not unmuted yet", "output", name, "err", err)
+			c.Mutes.release(name)
+		}
+		return
+	}
+	c.mute()
+	c.disconnect()
 }

@@ -32,7 +32,8 @@ func answerOfAllTypes() message {
 
 func TestParseValues(t *testing.T) {
 	got, err := parseValues(answerOfAllTypes())
-	want := values{uint32(1), nil, nil, nil, nil, nil, uint32(0x10000), nil, nil, nil, "speakers", "", nil, uint32(2)}
+	want := values{uint32(1), false, true, nil, nil, nil, uint32(0x10000), nil, properties{"format.rate": "48000"}, properties{},
+		"speakers", "", nil, uint32(2)}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v, %v; want %v", got, err, want)
 	}
@@ -41,6 +42,12 @@ func TestParseValues(t *testing.T) {
 	}
 	if got.text(10) != "speakers" || got.text(99) != "" || got.text(0) != "" {
 		t.Error("text")
+	}
+	if got.yes(1) || !got.yes(2) || got.yes(0) || got.yes(99) {
+		t.Error("yes")
+	}
+	if got.properties(8)["format.rate"] != "48000" || got.properties(0) != nil {
+		t.Error("properties")
 	}
 }
 
@@ -94,6 +101,9 @@ func TestServerThatMakesNoSense(t *testing.T) {
 					return
 				}
 				defer conn.Close()
+				if test.says != nil {
+					io.ReadFull(conn, make([]byte, 1)) // an answer before the question would be lost
+				}
 				conn.Write(test.says)
 				if test.says != nil {
 					io.Copy(io.Discard, conn)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -25,11 +26,15 @@ var (
 )
 
 // server is what the sound server tells, over a connection beside the one that
-// captures: which output is the default one and what happens to it. One goroutine
-// uses it.
+// miniaudio captures by: which outputs there are and what happens to them. Single
+// streams are recorded over this one. One goroutine uses it.
 type server struct {
 	*connection
 	address address
+	mixer   *mixer // where recorded streams go
+
+	pipewire bool // it is PipeWire's
+
 	release func() bool   // ends what closes the connection with the context
 	changed chan struct{} // capacity 1: outputs or recordings have changed
 
@@ -87,8 +92,8 @@ func dialAddress(ctx context.Context, a address) (*server, error) {
 	default:
 		return nil, fmt.Errorf("connect to the sound server: %w", err)
 	}
-	s := &server{address: a, changed: make(chan struct{}, 1)}
-	s.connection = newConnection(conn, s.event)
+	s := &server{address: a, mixer: newMixer(), changed: make(chan struct{}, 1)}
+	s.connection = newConnection(conn, s.event, s.mixer.take)
 	s.release = context.AfterFunc(ctx, func() { conn.Close() })
 	if err := s.greet(); err != nil {
 		s.close()
@@ -110,7 +115,12 @@ func (s *server) greet() error {
 	if err != nil {
 		return err
 	}
-	_, err = s.request(commandSubscribe, message(nil).number(maskServer|maskSinks|maskSources|maskRecordings))
+	info, err := s.request(commandServerInfo, nil)
+	if err != nil {
+		return err
+	}
+	s.pipewire = strings.Contains(info.text(0), "PipeWire")
+	_, err = s.request(commandSubscribe, message(nil).number(maskServer|maskSinks|maskSources|maskStreams|maskRecordings))
 	return err
 }
 
@@ -119,66 +129,13 @@ func (s *server) event(kind, index uint32) {
 	if kind == newRecording {
 		s.fresh.add(index)
 	}
+	if kind&kindOf == streamEvent {
+		s.mixer.moved()
+	}
 	select {
 	case s.changed <- struct{}{}:
 	default:
 	}
-}
-
-// output is an output (a "sink") of the sound server and its monitor: the
-// source that brings what the output plays.
-type output struct {
-	index        uint32
-	name         string
-	title        string // for people
-	monitor      string
-	monitorIndex uint32
-	suspended    bool
-}
-
-// same tells whether o is the very same output as p, not one by the same name.
-func (o output) same(p output) bool {
-	return o.index == p.index && o.name == p.name &&
-		o.monitor == p.monitor && o.monitorIndex == p.monitorIndex
-}
-
-// output returns the default output. The error is errNoOutput when there is
-// none, errUndecided when the server itself doesn't know yet, or one of
-// request's.
-func (s *server) output() (output, error) {
-	info, err := s.request(commandServerInfo, nil)
-	if err != nil {
-		return output{}, err
-	}
-	name := info.text(5)
-	switch name {
-	case "":
-		return output{}, errNoOutput
-	case "@DEFAULT_SINK@":
-		return output{}, errUndecided
-	}
-	sink, err := s.request(commandSinkInfo, message(nil).number(none).text(name))
-	if err != nil {
-		return output{}, missing(err, errNoOutput)
-	}
-	out := output{
-		index:        sink.number(0),
-		name:         sink.text(1),
-		title:        sink.text(2),
-		monitorIndex: sink.number(8),
-		monitor:      sink.text(9),
-	}
-	source, err := s.request(commandSourceInfo, message(nil).number(none).text(out.monitor))
-	if err != nil {
-		return output{}, missing(err, errNoOutput)
-	}
-	// The source is opened by its name: be sure that it is this output's.
-	if out.index == none || out.monitor == "" || source.number(0) != out.monitorIndex ||
-		source.text(1) != out.monitor || source.number(8) != out.index {
-		return output{}, fmt.Errorf("the output %s has no monitor", out.title)
-	}
-	out.suspended = source.number(16) == 2
-	return out, nil
 }
 
 // recording returns which source a recording records from. The error is
@@ -233,14 +190,6 @@ func available(ctx context.Context) bool {
 	}
 	s.close()
 	return true
-}
-
-// missing returns what when err says that something does not exist, else err.
-func missing(err, what error) error {
-	if errors.Is(err, noEntity) {
-		return what
-	}
-	return err
 }
 
 // cookie returns the secret that the sound server shares with this user's

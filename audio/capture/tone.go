@@ -32,7 +32,7 @@ func (t *Tone) Run(ctx context.Context, ring *audio.Ring) error {
 	r := reporter{Config: t.config}
 	r.set(Status{Output: t.name})
 	turns := 0.0
-	return realtime(ctx, t.config.Clock, ring, func(pcm []float32) error {
+	return realtime(ctx, t.config, ring, func(pcm []float32) error {
 		for i := 0; i < len(pcm); i += audio.Channels {
 			x := float32(toneLevel * math.Sin(2*math.Pi*turns))
 			pcm[i], pcm[i+1] = x, x

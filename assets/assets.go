@@ -19,7 +19,7 @@ var unbuilt embed.FS
 // Player returns the web player: index.html, to be served at / and not cached,
 // and static/, to be served at /static/ and cached for ever, since every name
 // in it has the content's hash. Each file has its compressed forms beside it,
-// name.br and name.gz. It needs nothing beyond the policy
+// name.br and name.gz. embed.js is for pages of other sites. It needs nothing beyond the policy
 //
 //	default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self';
 //	img-src 'self' data:; connect-src 'self'; worker-src 'self'

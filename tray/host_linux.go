@@ -2,6 +2,7 @@ package tray
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -10,14 +11,9 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-const (
-	// watcher is the name on the bus that a desktop with a tray owns
-	// (freedesktop.org's StatusNotifierItem, "StatusNotifierWatcher").
-	watcher = "org.kde.StatusNotifierWatcher"
-	// hostWait is how long a desktop that just started may take to bring its
-	// tray up before the user is told that it has none.
-	hostWait = 5 * time.Second
-)
+// watcher is the name on the bus that a desktop with a tray owns
+// (freedesktop.org's StatusNotifierItem, "StatusNotifierWatcher").
+const watcher = "org.kde.StatusNotifierWatcher"
 
 // watchHost tells the user, once, if the desktop has no tray. The icon itself
 // needs nothing of it: the library registers it whenever a tray comes up.
@@ -71,6 +67,25 @@ func watchHost(ctx context.Context, c Config, bus *dbus.Conn) {
 			}
 		}
 	}
+}
+
+// HasHost tells whether the desktop shows tray icons, and where it doesn't, what
+// the user can do about that. The error wraps ErrNoSession where there is no
+// desktop.
+func HasHost(ctx context.Context) (has bool, advises string, err error) {
+	bus, err := SessionBus(ctx)
+	if err != nil {
+		return false, "", err
+	}
+	defer bus.Close()
+	err = bus.BusObject().CallWithContext(ctx, "org.freedesktop.DBus.NameHasOwner", 0, watcher).Store(&has)
+	if err != nil {
+		return false, "", fmt.Errorf("ask for the tray: %w", err)
+	}
+	if !has {
+		advises = advice(os.Getenv("XDG_CURRENT_DESKTOP"))
+	}
+	return has, advises, nil
 }
 
 // advice is what to do on a desktop that shows no tray icons. desktop is

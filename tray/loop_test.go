@@ -93,8 +93,27 @@ func TestLoopKnowsWhoToRemove(t *testing.T) {
 		d.clicks <- click{RemoveWithdraw, 1}
 		d.clicks <- click{Remove, 0} // gone
 		synctest.Wait()
-		if want := []Action{{Remove, 8}, {RemoveWithdraw, 8}}; !slices.Equal(d.actions, want) {
+		if want := []Action{{What: Remove, Listener: 8}, {What: RemoveWithdraw, Listener: 8}}; !slices.Equal(d.actions, want) {
 			t.Errorf("asked for %v, want %v", d.actions, want)
+		}
+	})
+}
+
+// A click on an output or a program means the one that was on that line.
+func TestLoopKnowsWhatToShare(t *testing.T) {
+	runLoop(t, func(d *desk) {
+		d.states <- State{Sound: Sound{Known: true, Outputs: []Sharable{{Name: "a"}, {Name: "b"}}, Programs: []Sharable{{Name: "p"}}}}
+		synctest.Wait()
+		d.states <- State{Sound: Sound{Known: true, Outputs: []Sharable{{Name: "b"}, {Name: "c"}}}}
+		time.Sleep(pace)
+		synctest.Wait()
+		for _, k := range []click{{ShareOutput, 1}, {ToggleNever, 1}, {ToggleNever, 0}, {ShareOutput, 2}, {ShareProgram, 0}, {what: ShareDefault}} {
+			d.clicks <- k
+			synctest.Wait()
+		}
+		want := []Action{{What: ShareOutput, Name: "b"}, {What: ToggleNever, Name: "b"}, {What: ShareOutput, Name: "c"}, {What: ShareDefault}}
+		if !slices.Equal(d.actions, want) {
+			t.Errorf("asked for %+v, want %+v", d.actions, want)
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,7 +46,7 @@ func program() {
 	err := Run(ctx, Config{
 		Title:  "Earshot",
 		States: states,
-		Do:     func(a Action) { fmt.Println("do", a, a.Listener) },
+		Do:     func(a Action) { fmt.Println(strings.TrimSpace(fmt.Sprint("do ", a, " ", a.Listener, " ", a.Name))) },
 		NoHost: func(advice string) { fmt.Println("advice", advice) },
 		Now:    time.Now,
 		Log:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})),

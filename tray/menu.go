@@ -15,15 +15,20 @@ type menu struct {
 
 	status    *systray.MenuItem
 	output    *systray.MenuItem
+	relays    *systray.MenuItem
 	toggle    *systray.MenuItem
 	copyLink  *systray.MenuItem
 	links     []fixed
+	sound     soundMenu
 	listeners *systray.MenuItem
 	nobody    *systray.MenuItem
 	names     [most]*systray.MenuItem
 	removes   []fixed
 	more      *systray.MenuItem
 	autostart *systray.MenuItem
+	start     *systray.MenuItem
+	notify    *systray.MenuItem
+	notices   [len(notices)]*systray.MenuItem
 	quit      *systray.MenuItem
 }
 
@@ -36,7 +41,7 @@ type fixed struct {
 // click is on an item of the menu.
 type click struct {
 	what What
-	slot int // of Remove and RemoveWithdraw: the line of the listener
+	slot int // the line in a list: of the listener, output or program
 }
 
 // newMenu puts the menu together, once and for all, showing v.
@@ -44,21 +49,29 @@ func newMenu(v view) *menu {
 	m := &menu{now: v}
 	m.status = add(v.status)
 	m.output = add(v.output)
+	m.relays = add(v.relays)
 	systray.AddSeparator()
 	m.toggle = add(v.toggle)
 	m.copyLink = add(v.copyLink)
 	m.addLinks()
+	m.sound = newSoundMenu(v.sound)
 	m.listeners = add(v.listeners)
 	m.nobody = addTo(m.listeners, v.nobody)
 	for i := range m.names {
-		m.names[i] = addTo(m.listeners, v.names[i])
+		m.names[i] = m.listeners.AddSubMenuItem(v.names[i].label, "")
 		m.removes = append(m.removes,
 			fixed{m.names[i].AddSubMenuItem(label("Remove"), ""), click{Remove, i}},
 			fixed{m.names[i].AddSubMenuItem(label("Remove and withdraw the link"), ""), click{RemoveWithdraw, i}})
+		dress(m.names[i], v.names[i]) // not before: Windows adds nothing below a hidden item
 	}
 	m.more = addTo(m.listeners, v.more)
 	systray.AddSeparator()
 	m.autostart = dress(systray.AddMenuItemCheckbox(v.autostart.label, "", v.autostart.checked), v.autostart)
+	m.start = dress(systray.AddMenuItemCheckbox(v.start.label, "", v.start.checked), v.start)
+	m.notify = add(v.notify)
+	for i, n := range v.notices {
+		m.notices[i] = dress(m.notify.AddSubMenuItemCheckbox(n.label, "", n.checked), n)
+	}
 	m.quit = add(v.quit)
 	m.again()
 	return m
@@ -110,8 +123,10 @@ func (m *menu) show(v view) {
 	}
 	change(m.status, was.status, &m.now.status)
 	change(m.output, was.output, &m.now.output)
+	change(m.relays, was.relays, &m.now.relays)
 	change(m.toggle, was.toggle, &m.now.toggle)
 	change(m.copyLink, was.copyLink, &m.now.copyLink)
+	m.sound.show(was.sound, &m.now.sound)
 	change(m.listeners, was.listeners, &m.now.listeners)
 	change(m.nobody, was.nobody, &m.now.nobody)
 	for i := range m.names {
@@ -124,6 +139,10 @@ func (m *menu) show(v view) {
 	}
 	change(m.more, was.more, &m.now.more)
 	change(m.autostart, was.autostart, &m.now.autostart)
+	change(m.start, was.start, &m.now.start)
+	for i := range m.notices {
+		change(m.notices[i], was.notices[i], &m.now.notices[i])
+	}
 	change(m.quit, was.quit, &m.now.quit)
 }
 
@@ -186,7 +205,12 @@ func (m *menu) clicks(ctx context.Context, to chan<- click) {
 	for _, f := range slices.Concat(m.links, m.removes) {
 		on(f.item, f.click)
 	}
+	m.sound.on(on)
 	on(m.autostart, click{what: ToggleAutostart})
+	on(m.start, click{what: ToggleStart})
+	for i, n := range notices {
+		on(m.notices[i], click{what: n.toggle})
+	}
 	on(m.quit, click{what: Quit})
 	all.Wait()
 }

@@ -3,12 +3,9 @@ package tray
 import (
 	"context"
 	"fmt"
-	"log"
 	"strings"
 	"sync"
 	"time"
-
-	"earshot/assets/icons"
 
 	"fyne.io/systray"
 	"github.com/godbus/dbus/v5"
@@ -62,7 +59,7 @@ func Run(ctx context.Context, c Config) error {
 	clicks := make(chan click, 8)
 	systray.SetOnTapped(func() { tap(clicks, click{what: Toggle}) })
 	systray.SetTitle(c.Title)
-	m := newMenu(newView(State{}, new(lineup).place(nil, c.Now()), c.Now()))
+	m := newMenu(newView(State{}, new(lineups).place(State{}, c.Now()), c.Now()))
 
 	start, end := systray.RunWithExternalLoop(nil, nil)
 	start()
@@ -86,44 +83,8 @@ func Run(ctx context.Context, c Config) error {
 	return err
 }
 
-// capture sends to c.Log what the tray library writes to package log, and
-// returns what ends that.
-func capture(c Config) (restore func()) {
-	out, flags := log.Writer(), log.Flags()
-	log.SetFlags(0)
-	log.SetOutput(libraryLog{c})
-	return func() {
-		log.SetOutput(out)
-		log.SetFlags(flags)
-	}
-}
-
-// libraryLog is where package log writes to while the tray runs.
-type libraryLog struct{ c Config }
-
-func (l libraryLog) Write(p []byte) (int, error) {
-	line := strings.TrimSpace(string(p))
-	if strings.Contains(line, "failed to register:") {
-		l.c.Log.Debug(line) // no tray host: watchHost says that in plain words
-	} else {
-		l.c.Log.Warn(line)
-	}
-	return len(p), nil
-}
-
-// picture is i as the tray library takes it.
-func picture(i icon) []byte {
-	switch i {
-	case iconLive:
-		return icons.Live
-	case iconListening:
-		return icons.Listening
-	case iconTrouble:
-		return icons.Trouble
-	default:
-		return icons.Idle
-	}
-}
+// iconFile is a PNG as the tray library takes pictures.
+func iconFile(png []byte) []byte { return png }
 
 // label is text as a menu takes it: a single "_" would mark the letter after it
 // as the line's key.

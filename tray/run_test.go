@@ -149,7 +149,7 @@ func TestTray(t *testing.T) {
 	if icon.Title() != "Earshot" || icon.Tooltip() != "Earshot · Stopped" || icon.IsMenu() {
 		t.Errorf("title %q, tooltip %q, a click opens the menu: %v", icon.Title(), icon.Tooltip(), icon.IsMenu())
 	}
-	want := []string{"Stopped", "Start", "Copy share link", "More links", "Listeners", "Start on login", "Quit"}
+	want := []string{"Stopped", "Start", "Copy share link", "More links", "Listeners", "Start on login", "Go live when started", "Notifications", "Quit"}
 	if got := traytest.Labels(icon.Menu()); !slices.Equal(got, want) {
 		t.Errorf("the menu is %q, want %q", got, want)
 	}
@@ -161,7 +161,7 @@ func TestTray(t *testing.T) {
 	a.set(State{Mode: Live, Output: "test_tone", AutostartKnown: true})
 	icon.WaitStatus("Live · nobody listening")
 	shows(t, icon, "live", icons.Live)
-	want = []string{"Live · nobody listening", "Sharing test_tone", "Stop", "Copy share link", "More links", "Listeners", "Start on login", "Quit"}
+	want = []string{"Live · nobody listening", "Sharing test_tone", "Stop", "Copy share link", "More links", "Listeners", "Start on login", "Go live when started", "Notifications", "Quit"}
 	if got := traytest.Labels(icon.Menu()); !slices.Equal(got, want) {
 		t.Errorf("the menu is %q, want %q", got, want)
 	}
@@ -180,6 +180,10 @@ func TestTray(t *testing.T) {
 	}
 	icon.Choose("Start on login")
 	a.prints("do toggle autostart 0", 1)
+	icon.Choose("Go live when started")
+	a.prints("do toggle start 0", 1)
+	icon.Choose("Notifications", "Trouble with the sound")
+	a.prints("do toggle trouble notice 0", 1)
 	icon.Choose("Copy share link")
 	a.prints("do copy link 0", 1)
 	icon.Choose("More links", "Copy a link for 1 hour")

@@ -3,6 +3,7 @@ package tray
 import (
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -15,7 +16,15 @@ func sentence(s string) string {
 	return string(unicode.ToUpper(first)) + s[size:]
 }
 
-// tooltip is text for the icon's tooltip. Some panels take markup there.
+// tooltip is text for the icon's tooltip. Some panels take markup there, and
+// Windows 127 units of UTF-16.
 func tooltip(s string) string {
-	return strings.NewReplacer("<", "‹", ">", "›", "&", "+").Replace(s)
+	s = strings.NewReplacer("<", "‹", ">", "›", "&", "+").Replace(s)
+	units := 0
+	for i, r := range s {
+		if units += utf16.RuneLen(r); units > 127 {
+			return s[:i]
+		}
+	}
+	return s
 }

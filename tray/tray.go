@@ -44,16 +44,32 @@ type Listener struct {
 type State struct {
 	Mode           Mode
 	Trouble        string     // one plain line for Mode Trouble, or why it is Stopped
+	Note           string     // one plain line why nothing is heard though Live and all is well
 	Output         string     // what is shared: "Built-in Audio", "test tone"
+	Sound          Sound      // what could be
 	Listeners      []Listener // the longest there first
+	Uncounted      int        // how many listen beside those
+	Relays         []string   // one line about each
 	Autostart      bool       // "Start on login" is on
 	AutostartKnown bool       // false hides "Start on login"
+	Start          bool       // "Go live when started" is on
+	StartFixed     bool       // and can't be changed here
+	Notify         Notify     // what notifications are about
+	NotifyFixed    bool       // and can't be changed here
+}
+
+// Notify is what notifications are about.
+type Notify struct {
+	Link     bool // that a link was copied
+	Listener bool // the first listener
+	Trouble  bool // with the sound, and its end
 }
 
 // Action is what the user asks for.
 type Action struct {
 	What     What
 	Listener uint64 // of Remove and RemoveWithdraw: who
+	Name     string // of ShareOutput, ToggleNever and ShareProgram: what
 }
 
 func (a Action) String() string { return a.What.String() }
@@ -80,8 +96,23 @@ const (
 	// Remove ends a listener's connection, and RemoveWithdraw their link, too.
 	Remove
 	RemoveWithdraw
+	// ShareDefault asks for what plays on the default output, ShareOutput and
+	// ShareProgram for one output or program only.
+	ShareDefault
+	ShareOutput
+	ShareProgram
+	// ToggleNever marks an output as one that is never shared, or unmarks it.
+	ToggleNever
+	// ToggleMute makes it silent here while sound is shared, or ends that.
+	ToggleMute
 	// ToggleAutostart turns "Start on login" on or off.
 	ToggleAutostart
+	// ToggleStart turns "Go live when started" on or off.
+	ToggleStart
+	// These turn a kind of notification on or off.
+	ToggleLinkNotice
+	ToggleListenerNotice
+	ToggleTroubleNotice
 	// Quit ends the app.
 	Quit
 
@@ -93,7 +124,8 @@ const (
 func (w What) String() string {
 	names := [...]string{"toggle", "start", "stop", "copy link", "copy link for an hour", "copy link for a week",
 		"copy link until withdrawn", "copy link for one", "withdraw all links", "remove", "remove and withdraw link",
-		"toggle autostart", "quit"}
+		"share default", "share output", "share program", "toggle never share", "toggle mute",
+		"toggle autostart", "toggle start", "toggle link notice", "toggle listener notice", "toggle trouble notice", "quit"}
 	if w < 0 || int(w) >= len(names) {
 		return "unknown action"
 	}
@@ -137,6 +169,9 @@ const (
 	// pace is how long a state is shown at least. With many listeners coming at
 	// once, a panel would else be kept busy with every one of them.
 	pace = 100 * time.Millisecond
+	// hostWait is how long a desktop that just started may take to bring its
+	// tray up before the user is told that it has none.
+	hostWait = 5 * time.Second
 	// doubleClick is how soon after a click on the icon a further one belongs
 	// to it. Many people double-click tray icons, and would start and stop.
 	doubleClick = 400 * time.Millisecond
@@ -146,7 +181,7 @@ const (
 func loop(ctx context.Context, c Config, s screen, clicks <-chan click) {
 	var (
 		state  State
-		lines  lineup
+		lines  lineups
 		shown  view
 		tapped time.Time        // the last click on the icon
 		minute <-chan time.Time // nil while nobody listens
@@ -174,6 +209,14 @@ func loop(ctx context.Context, c Config, s screen, clicks <-chan click) {
 				if a.Listener = shown.ids[k.slot]; a.Listener == 0 {
 					continue // who has just gone
 				}
+			case ShareOutput, ToggleNever:
+				if a.Name = shown.sound.outputNames[k.slot]; a.Name == "" {
+					continue
+				}
+			case ShareProgram:
+				if a.Name = shown.sound.programNames[k.slot]; a.Name == "" {
+					continue
+				}
 			}
 			c.Do(a)
 			continue
@@ -188,7 +231,7 @@ func loop(ctx context.Context, c Config, s screen, clicks <-chan click) {
 		case <-minute:
 		}
 		now := c.Now()
-		shown = newView(state, lines.place(state.Listeners, now), now)
+		shown = newView(state, lines.place(state, now), now)
 		s.show(shown)
 		minute = nil
 		if len(state.Listeners) > 0 {

@@ -2,6 +2,7 @@ package tray
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"earshot/server/line"
@@ -36,6 +37,7 @@ type view struct {
 
 	status    item
 	output    item
+	relays    item
 	toggle    item
 	action    What // what toggle does
 	copyLink  item
@@ -44,83 +46,62 @@ type view struct {
 	names     [most]item   // in it, each with a submenu of its own
 	ids       [most]uint64 // who they are
 	more      item         // counts the rest
+	sound     soundView
 	autostart item
+	start     item
+	notify    item               // the submenu
+	notices   [len(notices)]item // in it
 	quit      item
 }
 
-// lineup keeps each listener on a line of the menu for as long as they are
-// there, so that a click never means somebody else: a line that was left stays
-// empty for a while.
-type lineup struct {
-	ids  [most]uint64
-	left [most]time.Time
+// notices are the kinds of notifications, as lines of the menu.
+var notices = [...]struct {
+	label  string
+	toggle What
+	on     func(Notify) bool
+}{
+	{"A link was copied", ToggleLinkNotice, func(n Notify) bool { return n.Link }},
+	{"The first listener", ToggleListenerNotice, func(n Notify) bool { return n.Listener }},
+	{"Trouble with the sound", ToggleTroubleNotice, func(n Notify) bool { return n.Trouble }},
 }
 
-// empty is how long a line stays empty: longer than a click takes.
-const empty = 5 * time.Second
-
-// place gives the listeners their lines at now; a line holds one's place in
-// all, or -1.
-func (l *lineup) place(all []Listener, now time.Time) (lines [most]int) {
-	waiting := map[uint64]int{}
-	for i, one := range all {
-		waiting[one.ID] = i
-	}
-	for n, id := range l.ids {
-		lines[n] = -1
-		if i, there := waiting[id]; there && id != 0 {
-			lines[n] = i
-			delete(waiting, id)
-		} else if id != 0 {
-			l.ids[n], l.left[n] = 0, now
-		}
-	}
-	next := 0
-	for n := range lines {
-		if lines[n] >= 0 || now.Sub(l.left[n]) < empty {
-			continue
-		}
-		for ; next < len(all); next++ {
-			if i, there := waiting[all[next].ID]; there && i == next {
-				lines[n], l.ids[n] = next, all[next].ID
-				next++
-				break
-			}
-		}
-	}
-	return lines
-}
-
-// newView is what s looks like at now, with the listeners on these lines.
-func newView(s State, lines [most]int, now time.Time) view {
+// newView is what s looks like at now, with everything on these lines.
+func newView(s State, on places, now time.Time) view {
 	status := statusLine(s)
 	v := view{
 		icon:      iconFor(s),
 		tooltip:   tooltip("Earshot · " + status),
 		status:    item{label: label(status), off: true},
 		output:    item{label: label("Sharing " + line.Clean(s.Output, 60)), off: true, hidden: s.Mode != Live || s.Output == ""},
+		relays:    item{label: label(relaysLine(s.Relays)), off: true, hidden: len(s.Relays) == 0},
 		toggle:    item{label: label("Stop")},
 		action:    Stop,
 		copyLink:  item{label: label("Copy share link")},
 		listeners: item{label: label("Listeners")},
+		sound:     newSoundView(s.Sound, on),
 		autostart: item{label: label("Start on login"), checked: s.Autostart, hidden: !s.AutostartKnown},
+		start:     item{label: label("Go live when started"), checked: s.Start, off: s.StartFixed},
+		notify:    item{label: label("Notifications")},
 		quit:      item{label: label("Quit")},
+	}
+	for i, n := range notices {
+		v.notices[i] = item{label: label(n.label), checked: n.on(s.Notify), off: s.NotifyFixed}
 	}
 	if s.Mode == Stopped {
 		v.toggle.label, v.action = label("Start"), Start
 	}
 
-	v.nobody = item{label: label("Nobody yet"), off: true, hidden: len(s.Listeners) > 0}
+	v.nobody = item{label: label("Nobody yet"), off: true, hidden: count(s) > 0}
 	for i := range v.names {
 		v.names[i].hidden = true
 	}
 	v.more = item{off: true, hidden: true}
-	if len(s.Listeners) == 0 {
+	if count(s) == 0 {
 		return v
 	}
-	v.listeners.label = label(fmt.Sprintf("Listeners (%d)", len(s.Listeners)))
-	more := len(s.Listeners)
-	for n, i := range lines {
+	v.listeners.label = label(fmt.Sprintf("Listeners (%d)", count(s)))
+	more := count(s)
+	for n, i := range on.listeners {
 		if i < 0 {
 			continue
 		}
@@ -139,13 +120,27 @@ func newView(s State, lines [most]int, now time.Time) view {
 	return v
 }
 
+// count is how many listen, named or not.
+func count(s State) int { return len(s.Listeners) + s.Uncounted }
+
+// relaysLine says how the relays are.
+func relaysLine(all []string) string {
+	switch len(all) {
+	case 0:
+		return ""
+	case 1:
+		return "Relay " + line.Clean(all[0], 90)
+	}
+	return "Relays " + line.Clean(strings.Join(all, " · "), 90)
+}
+
 func iconFor(s State) icon {
 	switch {
 	case s.Mode == Trouble || s.Trouble != "":
 		return iconTrouble
 	case s.Mode == Stopped:
 		return iconIdle
-	case len(s.Listeners) > 0:
+	case count(s) > 0:
 		return iconListening
 	default:
 		return iconLive
@@ -158,10 +153,12 @@ func statusLine(s State) string {
 		return sentence(line.Clean(s.Trouble, 90))
 	case s.Mode == Stopped:
 		return "Stopped"
+	case s.Note != "":
+		return sentence(line.Clean(s.Note, 90))
 	case s.Mode == Trouble:
 		return "Live · no sound to share"
-	case len(s.Listeners) > 0:
-		return fmt.Sprintf("Live · %d listening", len(s.Listeners))
+	case count(s) > 0:
+		return fmt.Sprintf("Live · %d listening", count(s))
 	default:
 		return "Live · nobody listening"
 	}

@@ -2,6 +2,8 @@ package tray
 
 import (
 	"fmt"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,7 +12,7 @@ import (
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // lines writes a view down as a user sees it: "-" before what can't be
-// clicked, "*" before what is checked, what is hidden left out.
+// clicked, "*" before what is checked, "+" before both, what is hidden left out.
 func lines(v view) string {
 	var b strings.Builder
 	put := func(indent string, i item) {
@@ -18,17 +20,32 @@ func lines(v view) string {
 			return
 		}
 		mark := " "
-		if i.off {
+		switch {
+		case i.off && i.checked:
+			mark = "+"
+		case i.off:
 			mark = "-"
-		} else if i.checked {
+		case i.checked:
 			mark = "*"
 		}
-		fmt.Fprintf(&b, "%s%s%s\n", indent, mark, i.label)
+		fmt.Fprintf(&b, "%s%s%s\n", indent, mark, unlabel.Replace(i.label))
 	}
 	put("", v.status)
 	put("", v.output)
 	put("", v.toggle)
 	put("", v.copyLink)
+	if !v.sound.menu.hidden {
+		put("", v.sound.menu)
+		put("  ", v.sound.byDefault)
+		for _, i := range slices.Concat(v.sound.outputs[:], v.sound.programs[:]) {
+			put("  ", i)
+		}
+		put("  ", v.sound.never)
+		for _, i := range v.sound.nevers {
+			put("    ", i)
+		}
+		put("  ", v.sound.mute)
+	}
 	put("", v.listeners)
 	put("  ", v.nobody)
 	for _, n := range v.names {
@@ -36,8 +53,23 @@ func lines(v view) string {
 	}
 	put("  ", v.more)
 	put("", v.autostart)
+	put("", v.start)
+	put("", v.notify)
+	for _, n := range v.notices {
+		put("  ", n)
+	}
 	put("", v.quit)
 	return b.String()
+}
+
+// unlabel undoes label.
+var unlabel = strings.NewReplacer(label("_"), "_", label("&"), "&")
+
+func TestLabel(t *testing.T) {
+	want := map[string]string{"linux": "__ &", "windows": "_ &&"}[runtime.GOOS]
+	if got := label("_ &"); got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
 }
 
 func listeners(n int) []Listener {
@@ -65,6 +97,11 @@ func TestView(t *testing.T) {
  Copy share link
  Listeners
   -Nobody yet
+ Go live when started
+ Notifications
+   A link was copied
+   The first listener
+   Trouble with the sound
  Quit
 `},
 		{"stopped, a listener waits", State{Listeners: []Listener{ann}, AutostartKnown: true}, iconIdle, "Earshot · Stopped", Start, `
@@ -74,9 +111,14 @@ func TestView(t *testing.T) {
  Listeners (1)
    Ann — 12 min
  Start on login
+ Go live when started
+ Notifications
+   A link was copied
+   The first listener
+   Trouble with the sound
  Quit
 `},
-		{"live", State{Mode: Live, Output: "test tone", AutostartKnown: true, Autostart: true}, iconLive, "Earshot · Live · nobody listening", Stop, `
+		{"live", State{Mode: Live, Output: "test tone", AutostartKnown: true, Autostart: true, Start: true, Notify: Notify{Listener: true}, NotifyFixed: true}, iconLive, "Earshot · Live · nobody listening", Stop, `
 -Live · nobody listening
 -Sharing test tone
  Stop
@@ -84,16 +126,26 @@ func TestView(t *testing.T) {
  Listeners
   -Nobody yet
 *Start on login
+*Go live when started
+ Notifications
+  -A link was copied
+  +The first listener
+  -Trouble with the sound
  Quit
 `},
 		{"listening", State{Mode: Live, Output: "my_sink", Listeners: []Listener{ann, bob}}, iconListening, "Earshot · Live · 2 listening", Stop, `
 -Live · 2 listening
--Sharing my__sink
+-Sharing my_sink
  Stop
  Copy share link
  Listeners (2)
    Ann — 12 min
    Guest · Firefox on Android — just now
+ Go live when started
+ Notifications
+   A link was copied
+   The first listener
+   Trouble with the sound
  Quit
 `},
 		{"trouble", State{Mode: Trouble, Trouble: "No sound server\nfor <b>AT&T</b>", Output: "gone", Listeners: []Listener{ann}}, iconTrouble,
@@ -103,6 +155,11 @@ func TestView(t *testing.T) {
  Copy share link
  Listeners (1)
    Ann — 12 min
+ Go live when started
+ Notifications
+   A link was copied
+   The first listener
+   Trouble with the sound
  Quit
 `},
 		{"stopped by trouble", State{Trouble: "stopped: the file is gone"}, iconTrouble, "Earshot · Stopped: the file is gone", Start, `
@@ -111,6 +168,11 @@ func TestView(t *testing.T) {
  Copy share link
  Listeners
   -Nobody yet
+ Go live when started
+ Notifications
+   A link was copied
+   The first listener
+   Trouble with the sound
  Quit
 `},
 		{"trouble without a word", State{Mode: Trouble}, iconTrouble, "Earshot · Live · no sound to share", Stop, `
@@ -119,6 +181,57 @@ func TestView(t *testing.T) {
  Copy share link
  Listeners
   -Nobody yet
+ Go live when started
+ Notifications
+   A link was copied
+   The first listener
+   Trouble with the sound
+ Quit
+`},
+		{"what to share", State{Mode: Live, Note: "waiting for Firefox to play", Output: "Firefox", Sound: Sound{
+			Known: true, CanMute: true, Mute: true,
+			Outputs: []Sharable{{Name: "a", Title: "Built-in_Audio"}, {Name: "b", Title: "Headset\n", Never: true, Fixed: true},
+				{Name: "c", Title: "Dock", Gone: true, Never: true}},
+			Programs: []Sharable{{Name: "f", Title: "Firefox", Chosen: true, Gone: true}, {Name: "m", Title: "\u202e"}},
+		}}, iconLive, "Earshot · Waiting for Firefox to play", Stop, `
+-Waiting for Firefox to play
+-Sharing Firefox
+ Stop
+ Copy share link
+ Sound
+   What the speakers play
+   Only Built-in_Audio
+  -Only Headset
+  -Only Dock (not connected)
+  *Only Firefox (not playing)
+   Only m
+   Never share
+     Built-in_Audio
+    +Headset
+    *Dock (not connected)
+  *Mute here, keep streaming
+ Listeners
+  -Nobody yet
+ Go live when started
+ Notifications
+   A link was copied
+   The first listener
+   Trouble with the sound
+ Quit
+`},
+		{"nothing plays", State{Sound: Sound{Known: true, Default: true}}, iconIdle, "Earshot · Stopped", Start, `
+-Stopped
+ Start
+ Copy share link
+ Sound
+  *What the speakers play
+ Listeners
+  -Nobody yet
+ Go live when started
+ Notifications
+   A link was copied
+   The first listener
+   Trouble with the sound
  Quit
 `},
 		{"names that mean harm", State{Mode: Live, Listeners: []Listener{
@@ -131,16 +244,21 @@ func TestView(t *testing.T) {
  Stop
  Copy share link
  Listeners (4)
-   a__b c — just now
+   a_b c — just now
    gnp.exe — just now
    Guest — just now
    ` + strings.Repeat("x", 39) + `… — just now
+ Go live when started
+ Notifications
+   A link was copied
+   The first listener
+   Trouble with the sound
  Quit
 `},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			v := newView(tt.state, new(lineup).place(tt.state.Listeners, noon), noon)
+			v := newView(tt.state, new(lineups).place(tt.state, noon), noon)
 			if got, want := lines(v), strings.TrimPrefix(tt.want, "\n"); got != want {
 				t.Errorf("menu is\n%swant\n%s", got, want)
 			}
@@ -154,7 +272,7 @@ func TestView(t *testing.T) {
 func TestViewCountsListenersBeyondTwenty(t *testing.T) {
 	for n, want := range map[int]string{19: "Guest 19 — 1 min", 20: "Guest 20 — 1 min", 21: "and 1 more", 32: "and 12 more"} {
 		all := listeners(n)
-		v := newView(State{Mode: Live, Listeners: all}, new(lineup).place(all, noon), noon)
+		v := newView(State{Mode: Live, Listeners: all}, new(lineups).place(State{Listeners: all}, noon), noon)
 		var shown []string
 		for _, i := range append(v.names[:], v.more) {
 			if !i.hidden {
@@ -169,18 +287,14 @@ func TestViewCountsListenersBeyondTwenty(t *testing.T) {
 
 // A listener keeps a line while there, and nobody else gets it soon after.
 func TestLineup(t *testing.T) {
-	var l lineup
+	var l lineup[uint64]
 	who := func(now time.Time, ids ...uint64) string {
-		var all []Listener
-		for _, id := range ids {
-			all = append(all, Listener{ID: id})
-		}
 		var said []string
-		for _, i := range l.place(all, now) {
+		for _, i := range l.place(ids, now) {
 			if i < 0 {
 				said = append(said, "-")
 			} else {
-				said = append(said, fmt.Sprint(all[i].ID))
+				said = append(said, fmt.Sprint(ids[i]))
 			}
 		}
 		return strings.TrimRight(strings.Join(said, " "), " -")
@@ -219,5 +333,25 @@ func TestLasted(t *testing.T) {
 		if got := lasted(d); got != want {
 			t.Errorf("%v is worded %q, want %q", d, got, want)
 		}
+	}
+}
+
+// Relays have a line of their own, and who listens there counts.
+func TestRelays(t *testing.T) {
+	see := func(s State) view { return newView(s, new(lineups).place(s, noon), noon) }
+	v := see(State{Mode: Live})
+	if !v.relays.hidden {
+		t.Errorf("without a relay: %+v", v.relays)
+	}
+	v = see(State{Mode: Live, Relays: []string{"radio.example.org: 7 listening"}, Uncounted: 7})
+	if v.relays.hidden || !v.relays.off || v.relays.label != label("Relay radio.example.org: 7 listening") {
+		t.Errorf("relay: %+v", v.relays)
+	}
+	if v.status.label != label("Live · 7 listening") || v.listeners.label != label("Listeners (7)") || v.more.label != label("and 7 more") || v.icon != iconListening || !v.nobody.hidden {
+		t.Errorf("%+v", v)
+	}
+	v = see(State{Mode: Live, Relays: []string{"a: connected", "b: refused"}})
+	if v.relays.label != label("Relays a: connected · b: refused") {
+		t.Errorf("relays: %+v", v.relays)
 	}
 }

@@ -2,6 +2,9 @@ package traytest
 
 import (
 	"bufio"
+	"bytes"
+	"image"
+	"image/png"
 	"os"
 	"os/exec"
 	"slices"
@@ -43,4 +46,30 @@ func StartDisplay(t testing.TB) *Display {
 // Env is env with this display, and no other.
 func (d *Display) Env(env []string) []string {
 	return append(slices.Clip(env), "DISPLAY="+d.Name, "WAYLAND_DISPLAY=", "XAUTHORITY=")
+}
+
+// Do does with pointer and keys what xdotool does with args.
+func (d *Display) Do(t testing.TB, args ...string) {
+	t.Helper()
+	cmd := exec.Command("xdotool", args...)
+	cmd.Env = d.Env(os.Environ())
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("xdotool %q (Debian package xdotool): %v %s", args, err, out)
+	}
+}
+
+// Screen is what the display shows.
+func (d *Display) Screen(t testing.TB) image.Image {
+	t.Helper()
+	cmd := exec.Command("import", "-window", "root", "png:-")
+	cmd.Env = d.Env(os.Environ())
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("take a picture of the display (Debian package imagemagick): %v", err)
+	}
+	img, err := png.Decode(bytes.NewReader(out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
 }

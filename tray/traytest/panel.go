@@ -1,10 +1,8 @@
 package traytest
 
 import (
-	"bytes"
 	"fmt"
 	"image"
-	"image/png"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -46,8 +44,11 @@ var iconSpot = image.Rect(1, 0, 33, 32)
 type Panel struct {
 	t       testing.TB
 	bus     *Bus
+	conn    *dbus.Conn
 	display *Display
 	home    []string // environment that keeps it off the user's files
+	cmd     *exec.Cmd
+	log     *os.File // what it prints
 }
 
 // StartPanel brings a desktop with a tray up for t.
@@ -74,31 +75,47 @@ func StartPanel(t testing.TB) *Panel {
 
 	// The panel needs Xfce's settings service, which the bus starts.
 	p.bus = startBus(t, "<standard_session_servicedirs/>", p.display.Env(append(os.Environ(), p.home...)))
-	cmd := exec.Command("xfce4-panel", "--disable-wm-check")
-	cmd.Env = p.Env(os.Environ())
 	// Not a buffer: the panel's plugins are processes that would hold a pipe.
-	log, err := os.Create(filepath.Join(dir, "panel.log"))
-	if err != nil {
+	var err error
+	if p.log, err = os.Create(filepath.Join(dir, "panel.log")); err != nil {
 		t.Fatal(err)
 	}
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("start a panel (Debian package xfce4-panel): %v", err)
-	}
+	p.conn = p.bus.Connect()
+	p.run()
 	t.Cleanup(func() {
 		// The plugins leave with the panel, if it is asked to go.
-		cmd.Process.Signal(syscall.SIGTERM)
-		late := time.AfterFunc(deadline/4, func() { cmd.Process.Kill() })
-		cmd.Wait()
+		p.cmd.Process.Signal(syscall.SIGTERM)
+		late := time.AfterFunc(deadline/4, func() { p.cmd.Process.Kill() })
+		p.cmd.Wait()
 		late.Stop()
-		log.Close()
-		if text, err := os.ReadFile(log.Name()); t.Failed() && err == nil {
+		p.log.Close()
+		if text, err := os.ReadFile(p.log.Name()); t.Failed() && err == nil {
 			t.Logf("the panel said:\n%s", text)
 		}
 	})
-	conn := p.bus.Connect()
-	Until(t, "the panel's tray", func() bool { return owned(conn, watcher) })
 	return p
+}
+
+// run starts the panel and waits for its tray.
+func (p *Panel) run() {
+	p.t.Helper()
+	p.cmd = exec.Command("xfce4-panel", "--disable-wm-check")
+	p.cmd.Env = p.Env(os.Environ())
+	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	if err := p.cmd.Start(); err != nil {
+		p.t.Fatalf("start a panel (Debian package xfce4-panel): %v", err)
+	}
+	Until(p.t, "the panel's tray", func() bool { return owned(p.conn, watcher) })
+}
+
+// Restart ends the panel as a crash does, waits until its tray is gone, and
+// starts it again.
+func (p *Panel) Restart() {
+	p.t.Helper()
+	p.cmd.Process.Kill()
+	p.cmd.Wait()
+	Until(p.t, "the tray to go", func() bool { return !owned(p.conn, watcher) })
+	p.run()
 }
 
 // Env is env with this desktop as the user's.
@@ -128,27 +145,13 @@ func (p *Panel) Press(keys ...string) {
 
 func (p *Panel) xdotool(args ...string) {
 	p.t.Helper()
-	cmd := exec.Command("xdotool", args...)
-	cmd.Env = p.Env(os.Environ())
-	if out, err := cmd.CombinedOutput(); err != nil {
-		p.t.Fatalf("xdotool %q (Debian package xdotool): %v %s", args, err, out)
-	}
+	p.display.Do(p.t, args...)
 }
 
 // Screen is what the display shows.
 func (p *Panel) Screen() image.Image {
 	p.t.Helper()
-	cmd := exec.Command("import", "-window", "root", "png:-")
-	cmd.Env = p.Env(os.Environ())
-	out, err := cmd.Output()
-	if err != nil {
-		p.t.Fatalf("take a picture of the display (Debian package imagemagick): %v", err)
-	}
-	img, err := png.Decode(bytes.NewReader(out))
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return img
+	return p.display.Screen(p.t)
 }
 
 // Icon is the part of the display where the tray icon is.

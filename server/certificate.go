@@ -29,9 +29,9 @@ func OpenCertificate(certFile, keyFile string, log *slog.Logger) (*Certificate, 
 	return c, c.read()
 }
 
-// current is a tls.Config's GetCertificate. It looks at the files once a second
+// Current is a tls.Config's GetCertificate. It looks at the files once a second
 // at most; while they can't be used, the former certificate is.
-func (c *Certificate) current(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+func (c *Certificate) Current(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := time.Now()

@@ -9,7 +9,14 @@
 //	GET  /listen       upgraded to a WebSocket: sound
 //	GET  /healthz      200 while it serves
 //
-// messages.go describes what goes over the WebSocket.
+// A relay serves many streams, each at its name, and publishers feed them:
+//
+//	GET  /NAME             that stream's player, and so on as above
+//	GET  /NAME/publish     upgraded to a WebSocket: sound comes in
+//	GET  /embed.js         shows a stream's page in a frame on other sites' pages
+//
+// messages.go describes what goes over a listener's WebSocket, and publishing.go
+// what over a publisher's.
 //
 // # Threat model
 //
@@ -74,6 +81,18 @@
 // included, until some end or are withdrawn, all at once if need be. If its
 // token is stolen, withdrawing that stops new links at once; the ones that were
 // made are in the list and must be withdrawn, too.
+//
+// A relay holds public keys alone: who breaks into it hears what is published,
+// and can send its listeners anything, but can make no links, and publish
+// nowhere else: a laptop's token for publishing is for one stream's URL and
+// ends after a minute. (A shared secret can do what the relay lets it, wherever
+// else it is used.) Links to a relay are good there alone, not at the laptop.
+// Nobody takes a stream over from who publishes: not another key that may publish
+// to it, nor another name by the same key. Who has the same key can, which is how a
+// laptop that woke up comes back; the one that was replaced says so and waits for
+// its owner. All who may publish to a stream may withdraw all links to it and
+// remove its listeners. What is withdrawn while the relay can't be reached ends
+// there when it can.
 //
 // A proxy that is trusted may say of any listener where they come from. One
 // that isn't trusted makes all who come through it share one address, and its

@@ -17,8 +17,6 @@ import (
 // Hub is one stream: what is published to it goes to all who listen. Any
 // goroutine may use it.
 type Hub struct {
-	title   string
-	format  Format
 	clock   audio.Clock
 	changed func()
 
@@ -26,6 +24,7 @@ type Hub struct {
 	wider []*lane      // the other lanes
 	count atomic.Int64 // of listeners
 	state atomic.Pointer[hubState]
+	slept atomic.Pointer[time.Time] // when the laptop last went to sleep; nil for never
 
 	publishing sync.Mutex // guards the lanes' users and publishing
 
@@ -33,12 +32,22 @@ type Hub struct {
 	listeners []*listener // oldest first; also those whose handshake is under way
 	lastID    uint64
 	closed    bool
+	past      Totals // of those who have left
 }
 
-// hubState is a state and the message that tells listeners of it.
+// Totals are what listeners were sent since the start.
+type Totals struct {
+	Messages, Bytes uint64 // of sound
+	Lost            uint64 // messages that came too late for a slow connection
+}
+
+// hubState is what the stream is and does, and the message that tells listeners
+// of it.
 type hubState struct {
-	state State
-	frame *websocket.PreparedMessage
+	title  string
+	format Format
+	state  State
+	frame  *websocket.PreparedMessage
 }
 
 // HubConfig configures a [Hub].
@@ -53,7 +62,7 @@ type HubConfig struct {
 
 // NewHub returns a Hub that is paused and has no listeners.
 func NewHub(c HubConfig) (*Hub, error) {
-	h := &Hub{title: c.Title, format: c.Format, clock: c.Clock, changed: c.Changed}
+	h := &Hub{clock: c.Clock, changed: c.Changed}
 	if c.Format.Frame <= 0 {
 		return nil, fmt.Errorf("make hub: packets of %v", c.Format.Frame)
 	}
@@ -64,6 +73,7 @@ func NewHub(c HubConfig) (*Hub, error) {
 	if h.changed == nil {
 		h.changed = func() {}
 	}
+	h.state.Store(&hubState{title: c.Title, format: c.Format})
 	if err := h.SetState(Paused); err != nil {
 		return nil, err
 	}
@@ -129,25 +139,67 @@ func (h *Hub) lane(name Lane) *lane {
 	return nil
 }
 
-// SetState tells all listeners, and those to come, what the stream does.
+// SetState tells all listeners, and those to come, what the stream does. What
+// was published before it was [Offline] is sent to nobody after.
 func (h *Hub) SetState(s State) error {
-	if old := h.state.Load(); old != nil && old.state == s {
+	now := *h.state.Load()
+	if now.state == s {
 		return nil
 	}
-	frame, err := prepare(stateMessage{Type: "state", State: s})
-	if err != nil {
+	now.state = s
+	return h.tell(now, stateMessage{Type: "state", State: s})
+}
+
+// Describe is SetState where title and format may have changed, too. Its packets
+// are no shorter than those that the Hub was made for. One goroutine at a time
+// may call it and SetState.
+func (h *Hub) Describe(title string, f Format, s State) error {
+	old, now := h.state.Load(), hubState{title: title, format: f, state: s}
+	if old.title == title && old.format == f && old.state == s {
+		return nil
+	}
+	if err := h.tell(now, stateMessage{"state", s, title, f.Frame.Milliseconds(), f.Bitrate}); err != nil {
+		return err
+	}
+	h.publishing.Lock()
+	defer h.publishing.Unlock()
+	h.live.fit(f.Frame, f.Frame)
+	for _, l := range h.wider {
+		l.fit(laneSpans[l.name], f.Frame)
+	}
+	return nil
+}
+
+// tell makes s what the stream is and does, and sends listeners a message of it.
+func (h *Hub) tell(s hubState, message stateMessage) error {
+	var err error
+	if s.frame, err = prepare(message); err != nil {
 		return fmt.Errorf("frame state: %w", err)
 	}
 	if err := h.flush(); err != nil {
 		return err
 	}
-	h.state.Store(&hubState{state: s, frame: frame})
+	if s.state == Offline {
+		now := time.Now()
+		h.slept.Store(&now)
+	}
+	h.state.Store(&s)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, l := range h.listeners {
 		l.nudge()
 	}
 	return nil
+}
+
+// since returns t, or when the laptop last went to sleep if that was later. The
+// clock that sound is published by stands still in a sleep, so that what comes
+// from before seems new after it.
+func (h *Hub) since(t time.Time) time.Time {
+	if slept := h.slept.Load(); slept != nil && slept.After(t) {
+		return *slept
+	}
+	return t
 }
 
 // Listener is somebody who listens, as the owner sees them.
@@ -157,6 +209,7 @@ type Listener struct {
 	Name    string    `json:"name"` // as the link says, else by browser and system
 	Since   time.Time `json:"since"`
 	Address string    `json:"address"`         // without the port
+	Relay   string    `json:"relay,omitempty"` // where that is one of several
 	Lane    Lane      `json:"lane"`            // how much sound its messages hold
 	Sent    uint64    `json:"sent"`            // messages of sound
 	Lost    uint64    `json:"lost"`            // messages that came too late for a slow connection
@@ -188,6 +241,30 @@ func (h *Hub) Kick(id uint64) (Listener, bool) {
 		}
 	}
 	return Listener{}, false
+}
+
+// endOne ends a connection with code, if it is there.
+func (h *Hub) endOne(id uint64, code int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, l := range h.listeners {
+		if l.conn != nil && !l.ended && l.info.ID == id {
+			h.end(l, code)
+		}
+	}
+}
+
+// seats returns the listeners whose links are for so many.
+func (h *Hub) seats() []Seat {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var seats []Seat
+	for _, l := range h.listeners {
+		if l.conn != nil && !l.ended && l.claims.Listeners > 0 {
+			seats = append(seats, Seat{l.info.ID, l.claims.ID, l.claims.Listeners, l.page, l.info.Since})
+		}
+	}
+	return seats
 }
 
 // Review ends the connections whose tokens are good no more and returns how many
@@ -294,9 +371,27 @@ func (h *Hub) leave(l *listener) {
 	defer h.mu.Unlock()
 	h.listeners = slices.DeleteFunc(h.listeners, func(o *listener) bool { return o == l })
 	if l.conn != nil {
+		h.past.add(l)
 		h.count.Add(-1)
 		h.changed()
 	}
+}
+
+func (t *Totals) add(l *listener) {
+	t.Messages += l.sent.Load()
+	t.Bytes += l.bytes.Load()
+	t.Lost += l.lost.Load()
+}
+
+// Totals returns what listeners were sent since the start.
+func (h *Hub) Totals() Totals {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t := h.past
+	for _, l := range h.listeners {
+		t.add(l)
+	}
+	return t
 }
 
 // end makes l's connection close with code and its seat free. h.mu is held.
@@ -306,12 +401,17 @@ func (h *Hub) end(l *listener, code int) {
 	h.changed()
 }
 
-// close lets nobody join any more and tells all listeners to come back soon.
-func (h *Hub) close() {
+// close lets nobody join any more and returns who listens.
+func (h *Hub) close() []*listener {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.closed = true
-	for _, l := range h.listeners {
-		h.end(l, closeRestart)
-	}
+	return slices.Clone(h.listeners)
+}
+
+// restart tells a listener to come back soon.
+func (h *Hub) restart(l *listener) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.end(l, closeRestart)
 }

@@ -36,6 +36,7 @@ type message struct {
 	first     uint64 // its first packet, counted from the stream's first
 	end       uint64 // the packet after its last
 	published time.Time
+	size      int // bytes
 	frame     *websocket.PreparedMessage
 }
 
@@ -44,8 +45,8 @@ type message struct {
 // them can hold up the publisher or another reader.
 type lane struct {
 	name    Lane
-	packets int           // in a message
-	length  time.Duration // of a message
+	packets int          // in a message; the publisher's
+	length  atomic.Int64 // of a message; a time.Duration
 
 	next  atomic.Uint64                 // number of the message to come
 	more  atomic.Pointer[chan struct{}] // closed when it has come
@@ -70,10 +71,10 @@ const none = math.MaxUint64
 // newLane returns an empty lane of messages of at most span of sound, in packets
 // of frame.
 func newLane(name Lane, span, frame time.Duration) *lane {
-	l := &lane{name: name, packets: max(1, int(span/frame)), ready: make(chan struct{})}
-	l.length = time.Duration(l.packets) * frame
+	l := &lane{name: name, ready: make(chan struct{})}
+	l.fit(span, frame)
 	size := 1
-	for time.Duration(size)*l.length < laneKept {
+	for size*int(l.length.Load()) < int(laneKept) {
 		size *= 2
 	}
 	l.slots = make([]atomic.Pointer[message], size)
@@ -82,6 +83,13 @@ func newLane(name Lane, span, frame time.Duration) *lane {
 	more := make(chan struct{})
 	l.more.Store(&more)
 	return l
+}
+
+// fit makes messages hold at most span from now on, in packets of frame. Nothing
+// is published meanwhile.
+func (l *lane) fit(span, frame time.Duration) {
+	l.packets = max(1, int(span/frame))
+	l.length.Store(int64(l.packets) * int64(frame))
 }
 
 func (l *lane) slot(number uint64) *atomic.Pointer[message] {
@@ -119,7 +127,7 @@ func (l *lane) flush(now time.Time) error {
 		return err
 	}
 	n := l.next.Load()
-	l.slot(n).Store(&message{number: n, first: first, end: first + held, published: now, frame: frame})
+	l.slot(n).Store(&message{number: n, first: first, end: first + held, published: now, size: len(l.pending), frame: frame})
 	l.next.Store(n + 1)
 	more := make(chan struct{})
 	close(*l.more.Swap(&more))

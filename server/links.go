@@ -68,7 +68,7 @@ type asked struct {
 }
 
 // link makes a link for a program.
-func (s *Server) link(w http.ResponseWriter, r *http.Request) {
+func (s *stream) link(w http.ResponseWriter, r *http.Request) {
 	// The body first, which may take its time: what is true of the token before
 	// may not be so afterwards.
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
@@ -112,7 +112,7 @@ func (s *Server) link(w http.ResponseWriter, r *http.Request) {
 }
 
 // issue makes a link.
-func (s *Server) issue(g token.Grant) (issuedLink, error) {
+func (s *stream) issue(g token.Grant) (issuedLink, error) {
 	base, err := s.config.Base()
 	if err != nil {
 		return issuedLink{}, err

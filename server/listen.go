@@ -22,7 +22,7 @@ var pageID = regexp.MustCompile(`^[A-Za-z0-9_-]{8,64}$`)
 // session answers who the token is for and what it may hear, since a browser
 // can't see why a WebSocket handshake failed. With the query parameter page it
 // answers for that page, whose own connection doesn't stand in its way.
-func (s *Server) session(w http.ResponseWriter, r *http.Request) {
+func (s *stream) session(w http.ResponseWriter, r *http.Request) {
 	l, ok := s.admitListener(w, r)
 	if !ok {
 		return
@@ -31,12 +31,13 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request) {
 		s.deny(w, r, l, why)
 		return
 	}
-	answer(w, http.StatusOK, newAbout(s.hub.title, l.info.Name, s.hub.state.Load().state, l.claims.Expires))
+	now := s.hub.state.Load()
+	answer(w, http.StatusOK, newAbout(now.title, l.info.Name, now.state, l.claims.Expires))
 }
 
 // listen upgrades the request to a WebSocket and serves it until it ends. The
 // token is checked first, and a seat taken: without them there is no WebSocket.
-func (s *Server) listen(w http.ResponseWriter, r *http.Request) {
+func (s *stream) listen(w http.ResponseWriter, r *http.Request) {
 	s.conns.Add(1) // while http.Server still waits for this request
 	defer s.conns.Done()
 	if !s.welcomes(r) {
@@ -80,15 +81,19 @@ func (s *Server) listen(w http.ResponseWriter, r *http.Request) {
 	defer s.hub.leave(l)
 	// Once more, now that Review finds it: the token may have been
 	// withdrawn in between.
-	if _, err := s.verify(bearer(r), token.ScopeListen); err != nil {
-		s.refuseToken(w, r, err)
+	if until, ok := l.good(l.claims); !ok {
+		reason := token.Withdrawn
+		if !until.IsZero() {
+			reason = token.Expired
+		}
+		s.refuseToken(w, r, &token.Error{Reason: reason})
 		return
 	}
 	conn, err := s.upgrader.Upgrade(counting{w, l}, r, nil)
 	if err != nil {
 		return // the upgrader has answered
 	}
-	l.cursor = s.hub.live.start(time.Now().Add(-buffer))
+	l.cursor = s.hub.live.start(s.hub.since(time.Now().Add(-buffer)))
 	s.hub.join(l, conn)
 	s.log.Info("listener joined", "listener", l.info.ID, "name", l.info.Name, "address", l.info.Address, "link", l.info.Link)
 	code := l.run()
@@ -101,8 +106,8 @@ func (s *Server) listen(w http.ResponseWriter, r *http.Request) {
 
 // admitListener returns the listener that a request is of; where it may not
 // listen it answers the request and returns false.
-func (s *Server) admitListener(w http.ResponseWriter, r *http.Request) (*listener, bool) {
-	claims, ok := s.admit(w, r, bearer(r), token.ScopeListen)
+func (s *stream) admitListener(w http.ResponseWriter, r *http.Request) (*listener, bool) {
+	claims, ok := s.admitVisitor(w, r)
 	if !ok {
 		return nil, false
 	}
@@ -112,12 +117,35 @@ func (s *Server) admitListener(w http.ResponseWriter, r *http.Request) (*listene
 		return nil, false
 	}
 	l := newListener(s.hub, claims, page, displayName(claims.Name, r.UserAgent()), s.client(r).String())
-	l.good = s.config.Tokens.Good
+	l.good = good(s.config.Tokens)
 	return l, true
 }
 
+// admitVisitor returns what the token of somebody says who wants to listen, as
+// admit does; nothing for who has no good one where none is needed.
+func (s *stream) admitVisitor(w http.ResponseWriter, r *http.Request) (token.Claims, bool) {
+	raw := bearer(r)
+	if s.config.Public {
+		var claims token.Claims
+		if raw != "" {
+			claims, _ = s.verify(raw, token.ScopeListen) // whose name the owner then sees
+		}
+		if wait := s.limits.succeed(s.client(r)); wait > 0 {
+			s.refuseOften(w, r, wait)
+			return token.Claims{}, false
+		}
+		return claims, true
+	}
+	claims, ok := s.admit(w, r, raw, token.ScopeListen)
+	if ok && s.config.Broadcast != nil && !s.config.Broadcast.member.Admits() {
+		s.refuseLater(w, r, http.StatusServiceUnavailable, 5*time.Second, apart, "This server can't tell just now whether your link is still good. Trying again.")
+		return token.Claims{}, false
+	}
+	return claims, ok
+}
+
 // deny refuses a listener for whom there is no seat.
-func (s *Server) deny(w http.ResponseWriter, r *http.Request, l *listener, why string) {
+func (s *stream) deny(w http.ResponseWriter, r *http.Request, l *listener, why string) {
 	switch why {
 	case inUse:
 		message := "As many people as this link is for are listening with it already. Ask for a link of your own, or try again later."
@@ -134,7 +162,7 @@ func (s *Server) deny(w http.ResponseWriter, r *http.Request, l *listener, why s
 
 // admit checks a request's token for a scope, and where it isn't good, or the
 // address asks too often, answers the request and returns false.
-func (s *Server) admit(w http.ResponseWriter, r *http.Request, raw, scope string) (token.Claims, bool) {
+func (s *stream) admit(w http.ResponseWriter, r *http.Request, raw, scope string) (token.Claims, bool) {
 	claims, err := s.verify(raw, scope)
 	if err != nil {
 		s.refuseToken(w, r, err)
@@ -149,14 +177,14 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, raw, scope string
 
 // verify checks a token. A flood of bad ones keeps half of the cores at most
 // busy with signatures.
-func (s *Server) verify(raw, scope string) (token.Claims, error) {
+func (s *stream) verify(raw, scope string) (token.Claims, error) {
 	s.checks <- struct{}{}
 	defer func() { <-s.checks }()
 	return s.config.Tokens.Verify(raw, scope)
 }
 
 // refuseToken answers a request whose token isn't good.
-func (s *Server) refuseToken(w http.ResponseWriter, r *http.Request, err error) {
+func (s *stream) refuseToken(w http.ResponseWriter, r *http.Request, err error) {
 	reason := token.Malformed
 	var refused *token.Error
 	if errors.As(err, &refused) {
@@ -187,7 +215,7 @@ func (s *Server) refuseToken(w http.ResponseWriter, r *http.Request, err error) 
 }
 
 // refuseOften answers a request of an address that asks too often.
-func (s *Server) refuseOften(w http.ResponseWriter, r *http.Request, wait time.Duration) {
+func (s *stream) refuseOften(w http.ResponseWriter, r *http.Request, wait time.Duration) {
 	s.refuseLater(w, r, http.StatusTooManyRequests, wait, tooMany, "Too many requests come from your network. Wait a little and try again.")
 }
 

@@ -72,9 +72,8 @@ type listener struct {
 	lane   atomic.Pointer[lane] // that it is in
 	ending chan int             // capacity 1: the close code to end with
 
-	info Listener // set before it joins, but for the counters
-	sent atomic.Uint64
-	lost atomic.Uint64
+	info              Listener // set before it joins, but for the counters
+	sent, bytes, lost atomic.Uint64
 
 	stats atomic.Pointer[Stats] // nil before the first
 }
@@ -283,7 +282,7 @@ func (l *listener) write(gone context.Context) int {
 	l.hub.use(l.cursor.lane, 1)
 	defer l.leaveLanes()
 	state := l.hub.state.Load()
-	if l.sendJSON(l.welcome(state.state)) != nil {
+	if l.sendJSON(l.welcome(state)) != nil {
 		return 0
 	}
 	told := false           // of the token's end
@@ -344,7 +343,7 @@ func (l *listener) write(gone context.Context) int {
 			continue
 		}
 		now := time.Now()
-		m, lost := l.cursor.take(now.Add(-l.lag))
+		m, lost := l.cursor.take(l.hub.since(now.Add(-l.lag)))
 		switch {
 		case lost > 0:
 			l.lost.Add(lost)
@@ -362,6 +361,7 @@ func (l *listener) write(gone context.Context) int {
 				return 0
 			}
 			l.sent.Add(1)
+			l.bytes.Add(uint64(m.size))
 		}
 	}
 }
@@ -400,8 +400,9 @@ func (l *listener) move() (bool, error) {
 	}
 	l.cursor = c
 	l.lane.Store(to)
-	l.lag = max(l.lag, 2*to.length+lagOver)
-	return true, l.sendJSON(laneMessage{Type: "lane", Lane: to.name, Length: to.length.Milliseconds()})
+	length := time.Duration(to.length.Load())
+	l.lag = max(l.lag, 2*length+lagOver)
+	return true, l.sendJSON(laneMessage{Type: "lane", Lane: to.name, Length: length.Milliseconds()})
 }
 
 // leaveLanes makes the listener nobody's user.
@@ -412,12 +413,12 @@ func (l *listener) leaveLanes() {
 	}
 }
 
-func (l *listener) welcome(s State) welcome {
+func (l *listener) welcome(s *hubState) welcome {
 	return welcome{
 		Type:    "welcome",
-		about:   newAbout(l.hub.title, l.info.Name, s, l.claims.Expires),
-		Frame:   l.hub.format.Frame.Milliseconds(),
-		Bitrate: l.hub.format.Bitrate,
+		about:   newAbout(s.title, l.info.Name, s.state, l.claims.Expires),
+		Frame:   s.format.Frame.Milliseconds(),
+		Bitrate: s.format.Bitrate,
 	}
 }
 

@@ -47,10 +47,11 @@ const (
 	closeTooBig    = websocket.CloseMessageTooBig   // it sent one that is too long
 	closeRestart   = websocket.CloseServiceRestart  // this server stops and is back soon
 	closeSlow      = 4001                           // the connection is too slow for the stream
+	closeElsewhere = 4002                           // as many listen with the link at other relays as it is for
 	closeExpired   = 4400                           // the token has ended
 	closeWithdrawn = 4401                           // the owner has withdrawn it
 	closeRemoved   = 4402                           // the owner has ended this connection
-	closeReplaced  = 4403                           // the same page has connected again
+	closeReplaced  = 4403                           // the same page, or publisher, has connected again
 )
 
 // closeReasons are what the close frames say beside the code.
@@ -59,6 +60,7 @@ var closeReasons = map[int]string{
 	closeTooBig:    tooBig,
 	closeRestart:   "back soon",
 	closeSlow:      "too slow",
+	closeElsewhere: "in use elsewhere",
 	closeExpired:   "expired",
 	closeWithdrawn: "withdrawn",
 	closeRemoved:   "removed",
@@ -82,6 +84,7 @@ const (
 	Live        State = "live"        // sound comes
 	Paused      State = "paused"      // the owner stopped it
 	Interrupted State = "interrupted" // it is on, but the laptop's sound isn't to be had just now
+	Offline     State = "offline"     // the laptop is away; it goes on by itself
 )
 
 // Format describes the sound of a stream to a listener.
@@ -134,6 +137,10 @@ type expiring struct {
 type stateMessage struct {
 	Type  string `json:"type"` // "state"
 	State State  `json:"state"`
+	// What the stream is, where that has changed: as in welcome.
+	Title   string `json:"title,omitempty"`
+	Frame   int64  `json:"frame,omitempty"`
+	Bitrate int    `json:"bitrate,omitempty"`
 }
 
 // laneMessage tells that the messages of sound hold so much from now on. No
@@ -190,6 +197,9 @@ const (
 	badLane      = "lane"      // 400: no lane's name
 	badHandshake = "handshake" // 400: no WebSocket's
 	inUse        = "in-use"    // 409: as many listen as the link is for
+	taken        = "taken"     // 409: somebody else publishes
+	noRight      = "stream"    // 403: no right to publish to this stream
+	apart        = "apart"     // 503: this relay is cut off from the others
 	tooSlow      = "slow"      // 408: the request did not come in time
 	tooBig       = "too-big"   // 413: the request
 	tooMany      = "too-many"  // 429: requests from this address; come back after Retry-After

@@ -11,7 +11,7 @@ import (
 // welcomes tells whether a WebSocket may be opened from where r's page comes
 // from: from the server's own page and the configured origins. Programs send no
 // Origin, and pass on their token alone.
-func (s *Server) welcomes(r *http.Request) bool {
+func (s *stream) welcomes(r *http.Request) bool {
 	header := r.Header.Values("Origin")
 	if len(header) == 0 {
 		return true
@@ -27,7 +27,7 @@ func (s *Server) welcomes(r *http.Request) bool {
 		return false
 	}
 	return strings.EqualFold(origin.Host, r.Host) ||
-		s.config.PublicURL != nil && strings.EqualFold(origin.Host, s.config.PublicURL.Host)
+		s.Server.config.PublicURL != nil && strings.EqualFold(origin.Host, s.Server.config.PublicURL.Host)
 }
 
 // client returns the address that a request comes from: the peer's, or where

@@ -20,7 +20,8 @@ func contentPolicy(embed []string) string {
 		"base-uri 'none'; form-action 'none'; frame-ancestors " + strings.Join(embed, " ")
 }
 
-// secure sets the headers that every answer has.
+// secure sets the headers that every answer has. A stream's page may be shown
+// in frames of other sites by a policy of its own.
 func (s *Server) secure(next http.Handler) http.Handler {
 	policy := contentPolicy(s.config.Embed)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -37,14 +38,19 @@ func (s *Server) secure(next http.Handler) http.Handler {
 	})
 }
 
-// playerHandler serves index.html, which is asked for anew each time, and
-// static/, where a file's name changes with its content. A file that has a
+// embedScript is what pages of other sites load to show a stream's page.
+const embedScript = "embed.js"
+
+// playerHandler serves index.html, at any path but static/, which is asked for
+// anew each time, and static/, where a file's name changes with its content. A file that has a
 // compressed form beside it goes out in that to whoever takes it.
 func playerHandler(player fs.FS) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		name := strings.TrimPrefix(r.URL.Path, "/")
-		cache := "public, max-age=31536000, immutable"
-		if name == "" {
+		name, cache := strings.TrimPrefix(r.URL.Path, "/"), "public, max-age=31536000, immutable"
+		switch {
+		case name == embedScript:
+			cache = "public, max-age=3600" // its address stays when it changes
+		case !strings.HasPrefix(name, "static/"):
 			name, cache = "index.html", "no-cache"
 		}
 		info, err := fs.Stat(player, name)

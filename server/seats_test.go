@@ -279,6 +279,8 @@ func TestRetiredWhileListening(t *testing.T) {
 		t.Errorf("close code %d, %v after the end", code, off)
 	}
 
+	waitFor(t, "it is gone", func() bool { return len(r.hub.Listeners()) == 0 })
+
 	// One whose key has ended before the hub was told, and one whose key is gone.
 	for _, tt := range []struct {
 		keys []token.VerifyKey
@@ -339,7 +341,7 @@ func TestExpiring(t *testing.T) {
 	}
 
 	endless := newListener(r.hub, token.Claims{ID: "x"}, "", "", "")
-	text, err := json.Marshal(endless.welcome(Live))
+	text, err := json.Marshal(endless.welcome(r.hub.state.Load()))
 	var members map[string]any
 	if err != nil || json.Unmarshal(text, &members) != nil || members["left"] != nil || members["expires"] != nil {
 		t.Errorf("welcome of a token without an end: %s, %v", text, err)

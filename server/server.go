@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -32,13 +33,32 @@ const (
 
 // Config configures a [Server]. What isn't said to be needed may be zero.
 type Config struct {
-	Hub    *Hub            // needed
-	Tokens *token.Verifier // needed
-	Player fs.FS           // index.html and static/; needed
-	Log    *slog.Logger    // needed
+	// Stream is the one that is served at the root; none where it has no Hub.
+	Stream
+	// Streams are served each under its name.
+	Streams []Stream
+
+	Player fs.FS        // index.html, static/, and for Streams embed.js; needed
+	Log    *slog.Logger // needed
 	// PublicURL is where listeners reach the server when that is not the
 	// address that it listens on, behind a proxy say.
 	PublicURL *url.URL
+	// TrustedProxies are those whose X-Forwarded-For is believed. IPv4 in IPv6
+	// (::ffff:127.0.0.1/128) is the same as IPv4.
+	TrustedProxies []netip.Prefix
+	// Certificate makes it https.
+	Certificate *Certificate
+	// Drain is over how long listeners are sent away at the end, so that they
+	// don't all come back at once.
+	Drain time.Duration
+}
+
+// Stream configures one stream of a [Server]. What isn't said to be needed may
+// be zero.
+type Stream struct {
+	Name   string          // its paths begin with /NAME; [CheckName] must like it. "" at the root
+	Hub    *Hub            // needed
+	Tokens *token.Verifier // needed
 
 	// Issue signs and records a token for POST /api/links, which is there
 	// where this is. It fills in the audience.
@@ -54,19 +74,19 @@ type Config struct {
 	// Embed are the sites, written likewise, that may show the page in a
 	// frame.
 	Embed []string
-	// TrustedProxies are those whose X-Forwarded-For is believed. IPv4 in IPv6
-	// (::ffff:127.0.0.1/128) is the same as IPv4.
-	TrustedProxies []netip.Prefix
 	// MaxListeners is how many may listen at once; 0 is 1000.
 	MaxListeners int
-	// Certificate makes it https.
-	Certificate *Certificate
+	// Public lets in who has no token, too.
+	Public bool
+	// Broadcast is what a publisher feeds at /NAME/publish, which is there
+	// where this is; Hub must be its.
+	Broadcast *Broadcast
 }
 
-// Server serves one stream.
+// Server serves streams.
 type Server struct {
 	config   Config
-	hub      *Hub
+	streams  []*stream
 	log      *slog.Logger
 	handler  http.Handler
 	upgrader websocket.Upgrader
@@ -79,9 +99,6 @@ type Server struct {
 
 // New returns a Server.
 func New(c Config) *Server {
-	if c.MaxListeners == 0 {
-		c.MaxListeners = 1000
-	}
 	c.TrustedProxies = slices.Clone(c.TrustedProxies)
 	for i, p := range c.TrustedProxies {
 		if p.Addr().Is4In6() && p.Bits() >= 96 {
@@ -90,7 +107,6 @@ func New(c Config) *Server {
 	}
 	s := &Server{
 		config:   c,
-		hub:      c.Hub,
 		log:      c.Log,
 		refusals: newRefusals(c.Log),
 		limits:   newLimits(),
@@ -110,18 +126,15 @@ func New(c Config) *Server {
 	}
 	player := playerHandler(c.Player)
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
-		if websocket.IsWebSocketUpgrade(r) {
-			s.listen(w, r)
-			return
-		}
-		player.ServeHTTP(w, r)
-	})
 	mux.Handle("GET /static/", player)
-	mux.HandleFunc("GET /api/session", s.session)
-	mux.HandleFunc("GET /listen", s.listen)
-	if s.config.Issue != nil {
-		mux.HandleFunc("POST /api/links", s.link)
+	if c.Hub != nil {
+		s.add(mux, c.Stream, player)
+	}
+	for _, one := range c.Streams {
+		s.add(mux, one, player)
+	}
+	if len(c.Streams) > 0 {
+		mux.Handle("GET /"+embedScript, player)
 	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
@@ -134,9 +147,9 @@ func New(c Config) *Server {
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
 
-// Run serves connections of ln until ctx ends; then it tells all listeners to
-// come back soon, waits for them to go, and returns nil. It closes ln. A Server
-// runs once.
+// Run serves connections of ln until ctx ends; then it tells all publishers and
+// listeners to come back soon, waits for them to go, and returns nil. It closes
+// ln. A Server runs once.
 func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	srv := &http.Server{
 		Handler:           s,
@@ -152,7 +165,7 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	srv.Protocols.SetHTTP1(true) // a connection for each WebSocket: HTTP/2 would add nothing
 	serve := srv.Serve
 	if s.config.Certificate != nil {
-		srv.TLSConfig = &tls.Config{GetCertificate: s.config.Certificate.current, MinVersion: tls.VersionTLS12}
+		srv.TLSConfig = &tls.Config{GetCertificate: s.config.Certificate.Current, MinVersion: tls.VersionTLS12}
 		serve = func(ln net.Listener) error { return srv.ServeTLS(ln, "", "") }
 	}
 	served := make(chan error, 1)
@@ -163,13 +176,33 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 		err = fmt.Errorf("serve http: %w", err)
 	case <-ctx.Done():
 	}
-	s.hub.close()
+	for _, one := range s.streams {
+		one.endPublishers() // first: their sound may go on by another relay
+	}
+	leaving := s.closeHubs()
 	drain, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
 	if shutdownErr := srv.Shutdown(drain); shutdownErr != nil {
 		shutdownErr = srv.Close()
 		err = errors.Join(err, shutdownErr)
 	}
+	pause := s.config.Drain / time.Duration(max(1, len(leaving)))
+	for _, leave := range leaving {
+		time.Sleep(pause)
+		leave()
+	}
 	s.conns.Wait()
 	return err
+}
+
+// closeHubs lets nobody join any more, and returns what sends each listener
+// away, in any order.
+func (s *Server) closeHubs() (leave []func()) {
+	for _, one := range s.streams {
+		for _, l := range one.hub.close() {
+			leave = append(leave, func() { one.hub.restart(l) })
+		}
+	}
+	rand.Shuffle(len(leave), func(i, j int) { leave[i], leave[j] = leave[j], leave[i] })
+	return leave
 }

@@ -59,14 +59,21 @@ func start(t testing.TB, change ...func(*Config)) *rig {
 	tokens := &token.Verifier{Audience: token.AudienceDesktop, Now: time.Now}
 	tokens.Use(key.Verify())
 	config := Config{
-		Hub:    hub,
-		Tokens: tokens,
+		Stream: Stream{Hub: hub, Tokens: tokens},
 		Player: fstest.MapFS{"index.html": {Data: []byte("<p>player")}, "static/a.js": {Data: []byte("a")}},
 		Log:    slog.New(slog.DiscardHandler),
 	}
 	for _, f := range change {
 		f(&config)
 	}
+	r := startConfig(t, config)
+	r.hub, r.tokens, r.key = hub, tokens, key
+	return r
+}
+
+// startConfig starts a server.
+func startConfig(t testing.TB, config Config) *rig {
+	t.Helper()
 	srv := New(config)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -76,7 +83,7 @@ func start(t testing.TB, change ...func(*Config)) *rig {
 	done := make(chan error, 1)
 	go func() { done <- srv.Run(ctx, ln) }()
 	stopped := false
-	r := &rig{t: t, hub: hub, srv: srv, tokens: tokens, key: key, addr: ln.Addr().String()}
+	r := &rig{t: t, srv: srv, addr: ln.Addr().String()}
 	r.stop = func() {
 		if stopped {
 			return
@@ -321,10 +328,10 @@ func TestOrigin(t *testing.T) {
 	req := httptest.NewRequest("GET", "/listen", nil)
 	req.Host = ""
 	req.Header.Set("Origin", "null")
-	if r.srv.welcomes(req) {
+	if r.srv.streams[0].welcomes(req) {
 		t.Error("null is the origin of no host")
 	}
-	if r.srv.config.Origins = []string{"null"}; !r.srv.welcomes(req) {
+	if r.srv.streams[0].config.Origins = []string{"null"}; !r.srv.streams[0].welcomes(req) {
 		t.Error("null is configured and refused")
 	}
 }
@@ -342,7 +349,7 @@ func TestPacketsAndStates(t *testing.T) {
 		t.Fatal(err)
 	}
 	var s stateMessage
-	if err := conn.ReadJSON(&s); err != nil || s != (stateMessage{"state", Live}) {
+	if err := conn.ReadJSON(&s); err != nil || s != (stateMessage{Type: "state", State: Live}) {
 		t.Fatalf("state %+v, %v", s, err)
 	}
 	for seq := range uint32(100) {
@@ -609,6 +616,65 @@ func TestDisplayName(t *testing.T) {
 	for _, tt := range tests {
 		if got := displayName(tt.name, tt.agent); got != tt.want {
 			t.Errorf("displayName(%q, %q) = %q, want %q", tt.name, tt.agent, got, tt.want)
+		}
+	}
+}
+
+// Streams of one server have names, listeners and keys of their own.
+func TestStreams(t *testing.T) {
+	var streams []Stream
+	var tokens []string
+	for _, name := range []string{"one", "two"} {
+		key, err := token.OpenKey(filepath.Join(t.TempDir(), "key.pem"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		hub, err := NewHub(HubConfig{Title: name, Format: Format{Frame: 20 * time.Millisecond}, Clock: audio.NewClock()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := &token.Verifier{Audience: "https://radio.example/" + name, Now: time.Now}
+		v.Use(key.Verify())
+		streams = append(streams, Stream{Name: name, Hub: hub, Tokens: v, Embed: []string{"https://" + name + ".example"}})
+		raw, _, err := key.Issue(token.Grant{Audience: v.Audience, Scope: token.ScopeListen, For: time.Hour}, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		tokens = append(tokens, raw)
+	}
+	r := start(t, func(c *Config) { c.Stream, c.Streams = Stream{}, streams })
+	for i, name := range []string{"one", "two"} {
+		for _, path := range []string{"/" + name, "/" + name + "/"} {
+			answer, body := r.ask("GET", path, "", "")
+			if answer.StatusCode != 200 || body != "<p>player" || !strings.Contains(answer.Header.Get("Content-Security-Policy"), "frame-ancestors https://"+name+".example") {
+				t.Errorf("%s: %d %s %v", path, answer.StatusCode, body, answer.Header)
+			}
+		}
+		if answer, body := r.ask("GET", "/"+name+"/api/session", tokens[i], ""); answer.StatusCode != 200 || !strings.Contains(body, `"title":"`+name+`"`) {
+			t.Errorf("%s: %d %s", name, answer.StatusCode, body)
+		}
+		if answer, body := r.ask("GET", "/"+name+"/api/session", tokens[1-i], ""); answer.StatusCode != 401 {
+			t.Errorf("%s with the other's token: %d %s", name, answer.StatusCode, body)
+		}
+	}
+	for _, path := range []string{"/", "/listen", "/api/session", "/three", "/one/two", "/one/publish", "/one/api/links"} {
+		if answer, _ := r.ask("GET", path, tokens[0], ""); answer.StatusCode != 404 {
+			t.Errorf("%s: %d", path, answer.StatusCode)
+		}
+	}
+	if answer, body := r.ask("GET", "/static/a.js", "", ""); answer.StatusCode != 200 || body != "a" {
+		t.Errorf("static: %d %s", answer.StatusCode, body)
+	}
+}
+
+func TestCheckName(t *testing.T) {
+	for name, ok := range map[string]bool{
+		"a": true, "my-stream-2": true, strings.Repeat("a", 63): true,
+		"": false, strings.Repeat("a", 64): false, "A": false, "a/b": false, "a.b": false, "ä": false, "*": false, ">": false, "a b": false, "a\n": false,
+		"api": false, "static": false, "listen": false, "publish": false, "healthz": false, "metrics": false,
+	} {
+		if err := CheckName(name); (err == nil) != ok {
+			t.Errorf("%q: %v", name, err)
 		}
 	}
 }

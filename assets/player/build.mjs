@@ -73,6 +73,18 @@ async function compress(file, text) {
   return { br: br.length, gz: gz.length };
 }
 
+// For pages of other sites: at an address that stays, so small and never cached for long.
+await build({
+  absWorkingDir: root,
+  entryPoints: ["src/embed.ts"],
+  outfile: "dist/embed.js",
+  minify: true,
+  format: "iife",
+  target: ["chrome97", "firefox102", "safari16"],
+});
+const { br: embedSize } = await compress(join(dist, "embed.js"), await readFile(join(dist, "embed.js")));
+console.log(`embed.js: ${embedSize} bytes as Brotli.`);
+
 const sum = await compress(join(dist, "index.html"), Buffer.from(filled));
 for (const name of await readdir(join(dist, "static"))) {
   const file = join(dist, "static", name);

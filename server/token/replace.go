@@ -29,7 +29,7 @@ func replace(path string, text []byte, step func(string)) error {
 	err = errors.Join(err, file.Sync(), file.Close())
 	if err == nil {
 		step("rename")
-		err = os.Rename(temp, path)
+		err = rename(temp, path)
 	}
 	if err != nil {
 		_ = os.Remove(temp)

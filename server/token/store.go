@@ -214,8 +214,7 @@ func (s *Store) Links() []Link {
 // be that of a link: tokens of other programs can be withdrawn, too.
 func (s *Store) Withdraw(ids ...string) error {
 	for _, id := range ids {
-		key, rest, found := strings.Cut(id, ":")
-		if found && !(isName(key) && plain(rest)) || !found && !plain(id) {
+		if !good(id) {
 			return errors.New("withdraw link: that is no ID: take one from the list of links")
 		}
 	}
@@ -225,6 +224,12 @@ func (s *Store) Withdraw(ids ...string) error {
 		}
 		return nil
 	})
+}
+
+// good tells whether an ID may be one of [Claims].
+func good(id string) bool {
+	key, rest, found := strings.Cut(id, ":")
+	return found && isName(key) && plain(rest) || !found && plain(id)
 }
 
 // WithdrawAll ends all tokens that were made until now, and those that don't

@@ -116,7 +116,7 @@ func TestStoreLinks(t *testing.T) {
 	if strings.Contains(string(text), raw) || strings.Contains(string(text), raw[strings.LastIndex(raw, ".")+1:]) {
 		t.Error("the file holds a token")
 	}
-	if info, err := os.Stat(d.Store.path); err != nil || info.Mode().Perm() != 0o600 {
+	if info, err := os.Stat(d.Store.path); err != nil || !private(info.Mode()) {
 		t.Errorf("file mode %v, %v", info.Mode(), err)
 	}
 	for _, g := range []Grant{{For: 0}, {For: -time.Hour}, {For: time.Hour, Listeners: -1}, {For: time.Hour, Name: strings.Repeat("a", maxSize)}} {
@@ -249,7 +249,7 @@ func TestRotate(t *testing.T) {
 	if read, err := OpenKey(d.path); err != nil || read.ID() != d.key.ID() || read.ID() == old.ID() {
 		t.Errorf("the file holds %v (%v), not the new key", read, err)
 	}
-	if info, err := os.Stat(d.path); err != nil || info.Mode().Perm() != 0o600 {
+	if info, err := os.Stat(d.path); err != nil || !private(info.Mode()) {
 		t.Errorf("key file mode %v, %v", info.Mode(), err)
 	}
 	newer, _ := d.issue("Bob", 24*time.Hour)

@@ -20,7 +20,7 @@
 //     allows a weaker one, and is not the text of a public key.
 //   - 3.7: header and claims are UTF-8.
 //   - 3.8: where a token says its issuer, that is the key's, if the key has one.
-//     "sub" is never read.
+//     "sub" is read only to tell publishers apart.
 //   - 3.9: where a token says its audience, this server is in it (RFC 7519
 //     section 4.1.3).
 //   - 3.10: kid is compared with the IDs of the keys and nothing else; key
@@ -40,16 +40,22 @@
 // section 4.1.5); an end is an end, since a connection ends with its token.
 package token
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // What a token may be good for, in its claim "scope" (RFC 8693 section 4.2).
 const (
-	ScopeListen = "listen"
-	ScopeIssue  = "issue" // to make links for listening
+	ScopeListen  = "listen"
+	ScopeIssue   = "issue"   // to make links for listening
+	ScopePublish = "publish" // to publish to a stream of a relay
 )
 
 // AudienceDesktop is the audience of links to a laptop's own server. It needs
-// no more: only that laptop's key signs for it.
+// no more: only that laptop's key signs for it. On a relay the audience of a
+// stream, for listening and for publishing, is the stream's URL
+// (https://radio.example.org/mystream).
 const AudienceDesktop = "earshot:desktop"
 
 const (
@@ -69,13 +75,24 @@ type Claims struct {
 	// its name and a colon come first.
 	ID string
 
-	Name      string    // who it is for, as the issuer wrote it; may be empty
+	Subject   string    // sub, as the issuer wrote it; may be empty
+	Name      string    // who it is for, likewise
 	Issued    time.Time // iat; zero where absent. Times are whole seconds
 	NotBefore time.Time // nbf; zero where absent
 	Expires   time.Time // exp, or the end of its key; zero: none
 	Listeners int       // at once; 0 is any number
 
 	keyID string // of the key that signed it
+}
+
+// Publisher is who publishes with this token: nobody else takes the stream over
+// from them. It is the key and the subject, else the name.
+func (c Claims) Publisher() string {
+	who := c.Subject
+	if who == "" {
+		who = c.Name
+	}
+	return strconv.Quote(c.Key) + " " + strconv.Quote(c.keyID) + " " + strconv.Quote(who)
 }
 
 // Reason says in one machine-readable word why a token was refused.

@@ -48,6 +48,13 @@ func (v *Verifier) Use(keys ...VerifyKey) {
 	v.keys.Store(&keys)
 }
 
+// For returns a Verifier that is called audience and is as v is now otherwise.
+func (v *Verifier) For(audience string) *Verifier {
+	other := &Verifier{Audience: audience, Revoked: v.Revoked, Now: v.Now}
+	other.keys.Store(v.keys.Load())
+	return other
+}
+
 // Verify returns the claims of raw, a token in compact form (RFC 7515 section
 // 7.1), if it is good now, for this audience and for scope; else an *Error.
 func (v *Verifier) Verify(raw, scope string) (Claims, error) {
@@ -160,6 +167,7 @@ func (v *Verifier) check(k VerifyKey, said jwt.MapClaims, scope string) (Claims,
 		Key:       k.Name,
 		keyID:     k.ID,
 		ID:        r.text("jti"),
+		Subject:   r.text("sub"),
 		Name:      r.text("name"),
 		Issued:    r.date("iat"),
 		NotBefore: r.date("nbf"),

@@ -2,6 +2,7 @@
 export interface Link {
   /** Where the stream's paths begin: "" on a laptop, "/NAME" on a relay. */
   base: string;
+  /** "" where none was given: a relay's public stream needs none. */
   token: string;
 }
 
@@ -9,7 +10,8 @@ const TOKEN = "earshot.token";
 const PAGE = "earshot.page";
 
 /**
- * Returns the link that this page was opened with, or null if there is none.
+ * Returns the link that this page was opened with, or null if there is none: on a
+ * relay's page it may have no token.
  * The token leaves the address bar, so that it does not end up in screenshots and
  * bookmarks of it; it stays with the tab's history entry and the tab, so that reload,
  * back and a restored tab find it.
@@ -21,7 +23,7 @@ export function readLink(): Link | null {
   const state: unknown = history.state;
   const kept = typeof state === "object" && state !== null && "token" in state ? state.token : null;
   const token = fragment || (typeof kept === "string" && kept) || read(key);
-  if (!token) return null;
+  if (!token) return path ? { base: path, token: "" } : null;
   write(key, token);
   history.replaceState({ token }, "", location.pathname + location.search);
   return { base: path, token };
@@ -29,7 +31,7 @@ export function readLink(): Link | null {
 
 /** Whether a text can be a token at all: what fits into a header and a subprotocol. */
 export function plausible(token: string): boolean {
-  return /^[\w.~-]{1,8000}$/.test(token);
+  return /^[\w.~-]{0,8000}$/.test(token);
 }
 
 /**

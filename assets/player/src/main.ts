@@ -143,6 +143,11 @@ function showChoice(): void {
 }
 
 function refuse(refusal: Refusal): void {
+  if (!link?.token && refusal.error === "missing") {
+    model.link = false; // A relay's stream that isn't public.
+    stop();
+    return;
+  }
   model.refusal = refusal;
   stop();
 }
@@ -153,7 +158,7 @@ const FRESH = 30_000; // ms
 /** Asks what there is to hear, and again after a while; while listening the socket tells. */
 let asking = 0;
 async function ask(tries = 0): Promise<void> {
-  if (!link || model.wanted || model.refusal) return;
+  if (!link || !model.link || model.wanted || model.refusal) return;
   const turn = ++asking;
   const answer = await askSession(link.base, link.token, page);
   if (turn !== asking || model.wanted) return;

@@ -15,7 +15,7 @@ export async function askSession(base: string, token: string, page: string): Pro
   const timer = setTimeout(() => abort.abort(), TIMEOUT);
   try {
     const response = await fetch(`${base}/api/session?page=${page}`, {
-      headers: { Authorization: `Bearer ${token}` },
+      headers: token ? { Authorization: `Bearer ${token}` } : {},
       cache: "no-store",
       credentials: "omit",
       signal: abort.signal,

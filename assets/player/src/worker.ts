@@ -28,6 +28,8 @@ class Listening {
   private readonly clock = new Clock();
   private pinging: ReturnType<typeof setTimeout> | undefined;
   private joined = false;
+  /** The publisher is gone. */
+  private away = false;
   private buffer: number;
   /** What it shall be, what was asked for, and how much sound in a message the sink was told of. */
   private lane: Lane;
@@ -94,18 +96,22 @@ class Listening {
     this.asked = this.lane;
     const query = { page, buffer: String(Math.ceil(this.buffer)), lane: this.lane, attempt: String(Date.now()) };
     url.search = new URLSearchParams(query).toString();
-    const socket = new WebSocket(url, ["earshot.v1", `earshot.bearer.${token}`]);
+    const socket = new WebSocket(url, token ? ["earshot.v1", `earshot.bearer.${token}`] : ["earshot.v1"]);
     socket.binaryType = "arraybuffer";
     return socket as Socket;
   }
 
   private status(status: Status): void {
     const open = status.phase === "open";
-    if (open && !this.joined) this.assembler.reset();
+    // On a relay another publisher may follow, whose numbers and clock are others.
+    const back = open && this.away && status.stream.state !== "offline";
+    if (open) this.away = status.stream.state === "offline";
+    const anew = open && (!this.joined || back);
+    if (anew) this.assembler.reset();
     const length = open ? (status.stream.length ?? status.stream.frame ?? 20) : 0;
-    if (open && (!this.joined || length !== this.length)) this.sink({ type: "rejoin", length });
+    if (open && (anew || length !== this.length)) this.sink({ type: "rejoin", length });
     this.length = length;
-    if (open !== this.joined) {
+    if (open !== this.joined || back) {
       clearTimeout(this.pinging);
       this.clock.reset();
       if (open) this.ping();

@@ -1,0 +1,489 @@
+// Package uplink publishes the sound of a laptop to a stream of a relay, over
+// one WebSocket: server/publishing.go says what goes over it.
+package uplink
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"earshot/audio"
+	"earshot/server"
+	"earshot/server/line"
+	"earshot/server/token"
+)
+
+const (
+	dialTimeout  = 10 * time.Second
+	readTimeout  = 15 * time.Second // three of the relay's pings
+	writeTimeout = 5 * time.Second
+	readLimit    = 1 << 20 // bytes of a message: names and figures of 200 listeners
+	steady       = 5 * time.Second
+	firstWait    = 500 * time.Millisecond
+	longestWait  = 30 * time.Second
+
+	// renewEvery is how often the relay gets a new token, well before the
+	// former one's end.
+	renewEvery = 30 * time.Second
+	// TokenLife is how long a token for a relay shall be good.
+	TokenLife = time.Minute
+
+	// backlog is how much sound waits for a connection that takes it too
+	// slowly; what is older is worth nothing to who listens live.
+	backlog = 500 * time.Millisecond
+	chunk   = 300 // withdrawals in a message
+)
+
+// State is how an Uplink is.
+type State string
+
+// The states.
+const (
+	Connecting State = "connecting"
+	Connected  State = "connected"
+	Refused    State = "refused"
+)
+
+// Status is what an Uplink does.
+type Status struct {
+	State     State             `json:"state"`
+	Why       string            `json:"why,omitempty"` // it isn't connected, for people
+	Since     time.Time         `json:"since"`
+	Public    bool              `json:"public,omitempty"` // nobody needs a link to listen
+	Count     int               `json:"count"`            // of listeners
+	Listeners []server.Listener `json:"-"`                // the first 200 of them
+}
+
+// Config configures an [Uplink]. All of it is needed but for TLS.
+type Config struct {
+	URL *url.URL // as [ParseURL] returns it
+	// Token returns a new token for publishing there, good for TokenLife.
+	Token func() (string, error)
+	// About returns what the stream is just now.
+	About func() server.About
+	// Withdrawn returns what is withdrawn, as token.Store's Withdrawals.
+	Withdrawn func() (time.Time, []token.Withdrawal)
+	// Changed is called after the status changed, or Wanted. It returns at
+	// once and doesn't call back.
+	Changed func()
+	Clock   audio.Clock // that packets are stamped with
+	Log     *slog.Logger
+	TLS     *tls.Config
+}
+
+// Uplink is the way to one stream of a relay. Any goroutine may use it.
+type Uplink struct {
+	Config
+
+	wake  chan struct{} // capacity 1: there is something to send
+	again chan struct{} // capacity 1: don't wait for the next attempt
+
+	mu      sync.Mutex // guards the rest
+	status  Status
+	wanted  bool
+	queue   []audio.Packet
+	dropped uint64
+	orders  []server.Said // to send once; not without a connection
+	about   bool          // About has changed
+	version uint64        // of what is withdrawn
+	stored  uint64        // the version that the relay has
+	turned  chan struct{} // closed when status or stored changed
+}
+
+// New returns an Uplink.
+func New(c Config) *Uplink {
+	return &Uplink{
+		Config:  c,
+		wake:    make(chan struct{}, 1),
+		again:   make(chan struct{}, 1),
+		status:  Status{State: Connecting, Since: time.Now()},
+		version: 1,
+		turned:  make(chan struct{}),
+	}
+}
+
+// Status returns what it does.
+func (u *Uplink) Status() Status {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.status
+}
+
+// Wanted tells whether anybody listens there.
+func (u *Uplink) Wanted() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.wanted
+}
+
+// Publish sends a packet, if anybody listens there. It never waits.
+func (u *Uplink) Publish(p audio.Packet) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !u.wanted {
+		return
+	}
+	u.queue = append(u.queue, p)
+	for len(u.queue) > 1 && p.At-u.queue[0].At > backlog {
+		u.queue = u.queue[1:]
+		u.dropped++
+	}
+	poke(u.wake)
+}
+
+// Tell says that About has changed.
+func (u *Uplink) Tell() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.about = true
+	poke(u.wake)
+}
+
+// Hurry makes the next attempt to connect come at once: the network is back, or
+// the owner wants to publish.
+func (u *Uplink) Hurry() { poke(u.again) }
+
+// Kick ends the connection of a listener there.
+func (u *Uplink) Kick(relay string, id uint64) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.status.State != Connected {
+		return fmt.Errorf("the relay %s can't be reached just now", u.URL.Host)
+	}
+	u.orders = append(u.orders, server.Said{Type: "kick", Relay: relay, ID: id})
+	poke(u.wake)
+	return nil
+}
+
+// Withdraw tells the relay what is withdrawn now, and returns whether it has
+// stored that; without a connection at once. What it hasn't is the first thing
+// that it is told when it can be reached again.
+func (u *Uplink) Withdraw(ctx context.Context) bool {
+	u.mu.Lock()
+	u.version++
+	version := u.version
+	poke(u.wake)
+	u.mu.Unlock()
+	for {
+		u.mu.Lock()
+		done, lost, turned := u.stored >= version, u.status.State != Connected, u.turned
+		u.mu.Unlock()
+		if done || lost {
+			return done
+		}
+		select {
+		case <-turned:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+func poke(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// set changes what u.mu guards and tells who waits for that.
+func (u *Uplink) set(change func()) {
+	u.mu.Lock()
+	change()
+	close(u.turned)
+	u.turned = make(chan struct{})
+	u.mu.Unlock()
+	u.Changed()
+}
+
+func (u *Uplink) be(s State, why string) {
+	u.set(func() {
+		if u.status.State != s {
+			u.status.Since = time.Now()
+		}
+		u.status = Status{State: s, Why: why, Since: u.status.Since}
+		u.wanted, u.queue, u.orders = false, nil, nil
+	})
+}
+
+// Run publishes until ctx ends. It comes back by itself from whatever happens,
+// but from being replaced only when it is told to hurry: two that replace each
+// other would never end.
+func (u *Uplink) Run(ctx context.Context) {
+	tries := 0
+	for {
+		begin := time.Now()
+		state, why, wait := u.connect(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(begin) > dialTimeout+steady {
+			tries = 0
+		}
+		if why != u.Status().Why || state != u.Status().State {
+			u.Log.Warn("not publishing to the relay", "relay", u.URL.String(), "state", state, "why", why)
+		}
+		u.be(state, why)
+		if wait == 0 {
+			wait = min(longestWait, firstWait<<min(tries, 10))
+			wait = wait/2 + rand.N(wait/2)
+		}
+		tries++
+		select {
+		case <-ctx.Done():
+			return
+		case <-u.again:
+			tries = 0
+		case <-time.After(wait):
+		}
+	}
+}
+
+const never = 365 * 24 * time.Hour
+
+// connect publishes over one connection. It returns why that is not, or no more,
+// and how long to wait for another; 0 is for the usual.
+func (u *Uplink) connect(ctx context.Context) (State, string, time.Duration) {
+	raw, err := u.Token()
+	if err != nil {
+		return Refused, err.Error(), 0
+	}
+	dialer := websocket.Dialer{
+		HandshakeTimeout: dialTimeout,
+		Proxy:            http.ProxyFromEnvironment,
+		Subprotocols:     []string{"earshot.v1"},
+		TLSClientConfig:  u.TLS,
+	}
+	to := *u.URL
+	to.Scheme = map[string]string{"http": "ws", "https": "wss"}[to.Scheme]
+	to.Path += "/publish"
+	conn, answer, err := dialer.DialContext(ctx, to.String(), http.Header{"Authorization": {"Bearer " + raw}})
+	if err != nil {
+		return u.failed(answer, err)
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() {
+		frame := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
+		_ = conn.WriteControl(websocket.CloseMessage, frame, time.Now().Add(time.Second))
+		_ = conn.Close()
+	})
+	defer stop()
+	c := &connection{Uplink: u, conn: conn, gone: make(chan struct{}), pongs: make(chan server.Said, 4)}
+	read := make(chan error, 1)
+	go func() {
+		defer close(c.gone)
+		read <- c.read()
+	}()
+	writeErr := c.write()
+	_ = conn.Close()
+	err = <-read
+	var closed *websocket.CloseError
+	switch {
+	case !errors.As(err, &closed):
+		if writeErr != nil {
+			err = writeErr
+		}
+		return Connecting, "The connection to the relay was lost: " + reason(err), 0
+	case closed.Code == 4403:
+		return Refused, "Another Earshot with this one's key publishes there now. To take it back, stop and start.", never
+	case closed.Code >= 4400, closed.Code == websocket.ClosePolicyViolation:
+		return Refused, "The relay ended the connection: " + line.Clean(closed.Text, 60), longestWait
+	}
+	return Connecting, "The relay is restarting.", 0
+}
+
+// failed says why there is no connection.
+func (u *Uplink) failed(answer *http.Response, err error) (State, string, time.Duration) {
+	if answer == nil {
+		return Connecting, "The relay can't be reached: " + reason(err), 0
+	}
+	after, _ := strconv.Atoi(answer.Header.Get("Retry-After"))
+	wait := time.Duration(min(after, 60)) * time.Second
+	body := make([]byte, 1024) // all that gorilla keeps
+	n, _ := answer.Body.Read(body)
+	var said struct{ Error, Message string }
+	_ = json.Unmarshal(body[:n], &said)
+	why := line.Clean(said.Message, 200)
+	switch {
+	case said.Error == "":
+		return Refused, fmt.Sprintf("What answers there is no relay, or one without this stream (%s).", line.Clean(answer.Status, 40)), max(wait, longestWait)
+	case answer.StatusCode >= 500 || answer.StatusCode == http.StatusTooManyRequests:
+		return Connecting, why, wait
+	case said.Error == string(token.Signature):
+		why = "The relay doesn't know this computer's key. Give it the line that earshot relay key prints."
+	case said.Error == string(token.Expired), said.Error == string(token.NotYetValid):
+		why = "The relay takes this computer's token for one of another time: is the clock right?"
+	}
+	return Refused, why, longestWait
+}
+
+// reason is the innermost of what an error says.
+func reason(err error) string {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return line.Clean(err.Error(), 100)
+		}
+		err = inner
+	}
+}
+
+// connection is one connection of an Uplink.
+type connection struct {
+	*Uplink
+	conn  *websocket.Conn
+	gone  chan struct{} // closed when nothing comes any more
+	pongs chan server.Said
+}
+
+// read takes what the relay says until the connection ends, and returns why.
+func (c *connection) read() error {
+	c.conn.SetReadLimit(readLimit)
+	alive := func() error { return c.conn.SetReadDeadline(time.Now().Add(readTimeout)) }
+	answer := c.conn.PingHandler()
+	c.conn.SetPingHandler(func(data string) error { return errors.Join(alive(), answer(data)) })
+	for {
+		if err := alive(); err != nil {
+			return err
+		}
+		kind, text, err := c.conn.ReadMessage()
+		if err != nil {
+			return err
+		}
+		var m server.Told
+		if kind != websocket.TextMessage || json.Unmarshal(text, &m) != nil {
+			continue
+		}
+		c.take(m)
+	}
+}
+
+func (c *connection) take(m server.Told) {
+	switch m.Type {
+	case "welcome":
+		c.set(func() {
+			c.status = Status{State: Connected, Since: time.Now(), Public: m.Public}
+			c.wanted = m.Wanted != nil && *m.Wanted
+		})
+		c.Log.Info("publishing to the relay", "relay", c.URL.String())
+	case "wanted":
+		if m.Wanted != nil {
+			c.set(func() { c.wanted, c.queue = *m.Wanted, nil })
+		}
+	case "listeners":
+		for i := range m.Listeners {
+			m.Listeners[i].Name = line.Clean(m.Listeners[i].Name, 60)
+			m.Listeners[i].Address = line.Clean(m.Listeners[i].Address, 60)
+		}
+		c.set(func() {
+			c.status.Count = max(m.Count, len(m.Listeners))
+			c.status.Listeners = m.Listeners
+		})
+	case "ping":
+		select {
+		case c.pongs <- server.Said{Type: "pong", T: m.T, At: c.Clock().Microseconds()}:
+		default: // more than are answered
+		}
+	case "withdrawn":
+		c.set(func() { c.stored = max(c.stored, min(m.N, c.version)) })
+	}
+}
+
+// write sends what there is until the connection ends; the error is of that.
+func (c *connection) write() error {
+	renew := time.NewTicker(renewEvery)
+	defer renew.Stop()
+	sent := uint64(0) // version of what is withdrawn
+	c.mu.Lock()
+	c.about = false
+	c.mu.Unlock()
+	var message []byte
+	hello := false
+	for {
+		c.mu.Lock()
+		queue, orders, about, version := c.queue, c.orders, c.about, c.version
+		c.queue, c.orders, c.about = nil, nil, false
+		c.mu.Unlock()
+		if version != sent { // before all else
+			if err := c.withdraw(version); err != nil {
+				return err
+			}
+			sent = version
+		}
+		if about || !hello {
+			what := c.About()
+			if err := c.say(server.Said{Type: "hello", About: &what}); err != nil {
+				return err
+			}
+			hello = true
+		}
+		for _, m := range orders {
+			if err := c.say(m); err != nil {
+				return err
+			}
+		}
+		for some := range slices.Chunk(queue, 8) {
+			message = audio.AppendMessage(message[:0], some...)
+			if err := c.send(websocket.BinaryMessage, message); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-c.gone:
+			return nil
+		case <-c.wake:
+		case pong := <-c.pongs:
+			if err := c.say(pong); err != nil {
+				return err
+			}
+		case <-renew.C:
+			raw, err := c.Token()
+			if err != nil {
+				c.Log.Warn("no new token for the relay", "err", err)
+				continue
+			}
+			if err := c.say(server.Said{Type: "token", Token: raw}); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// withdraw tells the relay all that is withdrawn.
+func (c *connection) withdraw(version uint64) error {
+	all, some := c.Withdrawn()
+	for len(some) > chunk {
+		if err := c.say(server.Said{Type: "withdrawn", Some: some[:chunk]}); err != nil {
+			return err
+		}
+		some = some[chunk:]
+	}
+	return c.say(server.Said{Type: "withdrawn", N: version, All: all, Some: some})
+}
+
+func (c *connection) say(m server.Said) error {
+	text, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return c.send(websocket.TextMessage, text)
+}
+
+func (c *connection) send(kind int, message []byte) error {
+	if err := c.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return err
+	}
+	return c.conn.WriteMessage(kind, message)
+}

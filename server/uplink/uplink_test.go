@@ -1,0 +1,329 @@
+package uplink
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"go.uber.org/goleak"
+
+	"earshot/audio"
+	"earshot/server"
+	"earshot/server/token"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// deadline bounds everything that a test waits for.
+const deadline = 10 * time.Second
+
+// relay is a real one, on a port of its own, that can be stopped and started.
+type relay struct {
+	t      *testing.T
+	folder string
+	key    *token.Key
+	addr   string
+	cast   *server.Broadcast
+	store  *token.Store
+	stop   func()
+}
+
+func newRelay(t *testing.T) *relay {
+	t.Helper()
+	r := &relay{t: t, folder: t.TempDir(), addr: "127.0.0.1:0"}
+	var err error
+	if r.key, err = token.OpenKey(filepath.Join(r.folder, "key.pem")); err != nil {
+		t.Fatal(err)
+	}
+	r.start()
+	t.Cleanup(func() { r.stop() })
+	return r
+}
+
+func (r *relay) start() {
+	r.t.Helper()
+	ln, err := net.Listen("tcp", r.addr)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.addr = ln.Addr().String()
+	if r.store, err = token.OpenStore(filepath.Join(r.folder, "withdrawn.json"), time.Now); err != nil {
+		r.t.Fatal(err)
+	}
+	known, err := token.ParsePublicLine(r.key.PublicLine(""))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	v := &token.Verifier{Audience: r.url().String(), Revoked: r.store.Revoked, Now: time.Now}
+	v.Use(known)
+	if r.cast, err = server.NewBroadcast(server.BroadcastConfig{Title: "radio", Tokens: v}); err != nil {
+		r.t.Fatal(err)
+	}
+	server.NewSolo(r.cast, r.store)
+	srv := server.New(server.Config{
+		Streams: []server.Stream{{Name: "radio", Hub: r.cast.Hub(), Tokens: v, Broadcast: r.cast}},
+		Player:  fstest.MapFS{"index.html": {}},
+		Log:     slog.New(slog.DiscardHandler),
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	done.Go(func() { _ = srv.Run(ctx, ln) })
+	r.stop = func() { cancel(); done.Wait() }
+}
+
+func (r *relay) url() *url.URL {
+	return &url.URL{Scheme: "http", Host: r.addr, Path: "/radio"}
+}
+
+func (r *relay) token(g token.Grant) string {
+	r.t.Helper()
+	g.Audience = r.url().String()
+	if g.For == 0 {
+		g.For = time.Minute
+	}
+	raw, _, err := r.key.Issue(g, time.Now())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return raw
+}
+
+// listen connects a listener and returns what it hears.
+func (r *relay) listen() (*websocket.Conn, chan audio.Packet) {
+	r.t.Helper()
+	conn, _, err := websocket.DefaultDialer.Dial("ws://"+r.addr+"/radio/listen", http.Header{"Token": {r.token(token.Grant{Scope: token.ScopeListen})}})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	heard := make(chan audio.Packet, 1000)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			kind, message, err := conn.ReadMessage()
+			if err != nil {
+				return
+			}
+			if packets, err := audio.ParseMessage(message); kind == websocket.BinaryMessage && err == nil {
+				for _, p := range packets {
+					heard <- p
+				}
+			}
+		}
+	}()
+	r.t.Cleanup(func() { _ = conn.Close(); <-done })
+	return conn, heard
+}
+
+// laptop is an Uplink that runs.
+type laptop struct {
+	*Uplink
+	mu   sync.Mutex
+	all  time.Time
+	some []token.Withdrawal
+}
+
+func (r *relay) laptop(name string) *laptop {
+	r.t.Helper()
+	l := &laptop{}
+	l.Uplink = New(Config{
+		URL: r.url(),
+		Token: func() (string, error) {
+			return r.token(token.Grant{Scope: token.ScopePublish, Name: name, For: TokenLife}), nil
+		},
+		About: func() server.About { return server.About{Title: "Ann", Frame: 20, State: server.Live} },
+		Withdrawn: func() (time.Time, []token.Withdrawal) {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return l.all, l.some
+		},
+		Changed: func() {},
+		Clock:   audio.NewClock(),
+		Log:     slog.New(slog.DiscardHandler),
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	done.Go(func() { l.Run(ctx) })
+	r.t.Cleanup(func() { cancel(); done.Wait() })
+	return l
+}
+
+func (l *laptop) is(s State) func() bool { return func() bool { return l.Status().State == s } }
+
+func waitFor(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	for end := time.Now().Add(deadline); !cond(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain: %s", what)
+		}
+	}
+}
+
+func packet(seq uint32) audio.Packet {
+	return audio.Packet{Seq: seq, At: time.Duration(seq) * 20 * time.Millisecond, Data: []byte{0xfc, 1}}
+}
+
+// Packets go out as they are while somebody listens, and not else; the sound
+// goes on by itself when the relay is back, without what was missed.
+func TestPublish(t *testing.T) {
+	r := newRelay(t)
+	l := r.laptop("")
+	waitFor(t, "connected", l.is(Connected))
+	if l.Wanted() {
+		t.Error("wanted by nobody")
+	}
+	l.Publish(packet(1)) // nobody
+	conn, heard := r.listen()
+	waitFor(t, "wanted", l.Wanted)
+	l.Publish(packet(2))
+	if got := <-heard; got.Seq != 2 && got.At != packet(2).At || got.Data[1] != 1 {
+		t.Errorf("heard %+v", got)
+	}
+	waitFor(t, "the list of listeners", func() bool { s := l.Status(); return s.Count == 1 && len(s.Listeners) == 1 })
+	if err := l.Kick("", l.Status().Listeners[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "nobody listens", func() bool { return !l.Wanted() })
+	_ = conn.Close()
+	r.stop()
+	waitFor(t, "not connected", func() bool { return l.Status().State != Connected })
+	if err := l.Kick("", 1); err == nil {
+		t.Error("kicked at a relay that is not there")
+	}
+	l.Publish(packet(3))
+	r.start()
+	_, heard = r.listen()
+	waitFor(t, "wanted again", l.Wanted)
+	l.Publish(packet(4))
+	if got := <-heard; got.At != packet(4).At {
+		t.Errorf("heard %+v", got)
+	}
+}
+
+// The same identity elsewhere takes over, and then the two don't fight; another
+// is told why it can't.
+func TestTaken(t *testing.T) {
+	r := newRelay(t)
+	first := r.laptop("")
+	waitFor(t, "connected", first.is(Connected))
+	other := r.laptop("studio")
+	waitFor(t, "refused", other.is(Refused))
+	if why := other.Status().Why; !strings.Contains(why, "Somebody else") {
+		t.Errorf("why: %s", why)
+	}
+	second := r.laptop("")
+	waitFor(t, "second connected", second.is(Connected))
+	waitFor(t, "first refused", first.is(Refused))
+	for end := time.Now().Add(2 * firstWait); time.Now().Before(end); time.Sleep(5 * time.Millisecond) { // it would be back by then
+		if !first.is(Refused)() || !second.is(Connected)() {
+			t.Fatalf("%+v, %+v", first.Status(), second.Status())
+		}
+	}
+	first.Hurry()
+	waitFor(t, "first has taken it back", first.is(Connected))
+	waitFor(t, "second refused", second.is(Refused))
+}
+
+// A relay that was away learns first of all what was withdrawn meanwhile.
+func TestWithdraw(t *testing.T) {
+	r := newRelay(t)
+	l := r.laptop("")
+	waitFor(t, "connected", l.is(Connected))
+	withdraw := func(ids ...string) bool {
+		l.mu.Lock()
+		for _, id := range ids {
+			l.some = append(l.some, token.Withdrawal{ID: id, Until: time.Now().Add(time.Hour)})
+		}
+		l.mu.Unlock()
+		ctx, cancel := context.WithTimeout(t.Context(), deadline)
+		defer cancel()
+		return l.Withdraw(ctx)
+	}
+	begin := time.Now()
+	if !withdraw("a") || !r.store.Revoked(token.Claims{ID: "a", Issued: time.Now()}) || time.Since(begin) > time.Second {
+		t.Errorf("not withdrawn after %v", time.Since(begin))
+	}
+	r.stop()
+	waitFor(t, "not connected", func() bool { return l.Status().State != Connected })
+	var many []string
+	for i := range 2*chunk + 5 {
+		many = append(many, "m"+time.Duration(i).String())
+	}
+	if withdraw(many...) {
+		t.Error("stored at a relay that is not there")
+	}
+	r.start()
+	waitFor(t, "stored", func() bool {
+		all, some := l.Withdrawn()
+		return r.store.Covers(all, some)
+	})
+}
+
+func TestReasons(t *testing.T) {
+	r := newRelay(t)
+	known := r.key
+	var err error
+	if r.key, err = token.OpenKey(filepath.Join(t.TempDir(), "key.pem")); err != nil {
+		t.Fatal(err)
+	}
+	l := r.laptop("")
+	waitFor(t, "refused", l.is(Refused))
+	if why := l.Status().Why; !strings.Contains(why, "earshot relay key") {
+		t.Errorf("unknown key: %s", why)
+	}
+	r.key = known
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = http.Serve(ln, http.NotFoundHandler()) }()
+	t.Cleanup(func() { _ = ln.Close() })
+	r.addr = ln.Addr().String()
+	l = r.laptop("")
+	waitFor(t, "refused", l.is(Refused))
+	if why := l.Status().Why; !strings.Contains(why, "no relay") {
+		t.Errorf("another server: %s", why)
+	}
+	_ = ln.Close()
+	l = r.laptop("")
+	waitFor(t, "a reason", func() bool { return l.Status().Why != "" })
+	if s := l.Status(); s.State != Connecting || !strings.Contains(s.Why, "refused") {
+		t.Errorf("no server: %+v", s)
+	}
+}
+
+func TestParseURL(t *testing.T) {
+	for text, want := range map[string]string{
+		"wss://radio.example.org/mystream":      "https://radio.example.org/mystream",
+		"https://Radio.example.org:443/my-1/":   "https://radio.example.org/my-1",
+		"wss://radio.example.org:8443/mystream": "https://radio.example.org:8443/mystream",
+		"ws://127.0.0.1:3278/x":                 "http://127.0.0.1:3278/x",
+		"ws://localhost/x":                      "http://localhost/x",
+		"ws://radio.example.org/x":              "",
+		"http://192.0.2.1/x":                    "",
+		"wss://radio.example.org":               "",
+		"wss://radio.example.org/":              "",
+		"wss://radio.example.org/a/b":           "",
+		"wss://radio.example.org/listen":        "",
+		"wss://radio.example.org/x?y":           "",
+		"wss://radio.example.org/x#y":           "",
+		"wss://me:pw@radio.example.org/x":       "",
+		"ftp://radio.example.org/x":             "",
+		"radio.example.org/x":                   "",
+		"":                                      "",
+	} {
+		got, err := ParseURL(text)
+		if (err != nil) != (want == "") || err == nil && got.String() != want {
+			t.Errorf("%q: %v, %v, want %q", text, got, err, want)
+		}
+	}
+}

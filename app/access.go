@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -61,30 +63,43 @@ func (a *access) useKeys() error {
 	return nil
 }
 
-// issue makes a link.
+// issue makes a link; to this Earshot, unless the grant has another audience.
 func (a *access) issue(g token.Grant) (string, token.Link, error) {
+	if g.Audience == "" {
+		g.Audience = token.AudienceDesktop
+	}
+	return a.store.Issue(a.signer(), g)
+}
+
+// sign makes a token that is in no list.
+func (a *access) sign(g token.Grant) (string, error) {
+	raw, _, err := a.signer().Issue(g, time.Now())
+	return raw, err
+}
+
+func (a *access) signer() *token.Key {
 	a.mu.Lock()
-	key := a.key
-	a.mu.Unlock()
-	g.Audience = token.AudienceDesktop
-	return a.store.Issue(key, g)
+	defer a.mu.Unlock()
+	return a.key
 }
 
 // newServer returns the server for listeners.
 func (a *app) newServer() (*server.Server, error) {
 	s := a.settings
 	c := server.Config{
-		Hub:       a.hub,
-		Tokens:    a.access.tokens,
+		Stream: server.Stream{
+			Hub:    a.hub,
+			Tokens: a.access.tokens,
+			Issue:  a.access.issue,
+			Base: func() (string, error) {
+				where, err := a.place()
+				return where.base, err
+			},
+			MaxListeners: s.MaxListeners,
+		},
 		Player:    assets.Player(),
 		Log:       a.log,
-		PublicURL: s.PublicURL.url,
-		Issue:     a.access.issue,
-		Base: func() (string, error) {
-			where, err := a.place()
-			return where.base, err
-		},
-		MaxListeners: s.MaxListeners,
+		PublicURL: s.PublicURL.URL,
 	}
 	for _, o := range s.Origins {
 		c.Origins = append(c.Origins, string(o))
@@ -105,15 +120,18 @@ func (a *app) newServer() (*server.Server, error) {
 }
 
 // reload implements controlled.
-func (a *app) reload() error {
+func (a *app) reload() (reloaded, error) {
 	if err := a.access.store.Reload(); err != nil {
-		return err
+		return reloaded{}, err
 	}
 	if err := a.access.useKeys(); err != nil {
-		return err
+		return reloaded{}, err
 	}
 	a.endWithdrawn()
-	return nil
+	if err := a.relays.reload(); err != nil {
+		return reloaded{}, err
+	}
+	return reloaded{Late: a.relays.withdraw()}, nil
 }
 
 // endWithdrawn ends the connections whose links are good no more.
@@ -125,12 +143,20 @@ func (a *app) withdrawAll() error {
 		return err
 	}
 	a.endWithdrawn()
+	if late := a.relays.withdraw(); len(late) > 0 {
+		return fmt.Errorf("they are withdrawn here, but %s", lateNote(late))
+	}
 	return nil
+}
+
+// lateNote says which relays have not heard of what was withdrawn.
+func lateNote(hosts []string) string {
+	return strings.Join(hosts, " and ") + " can't be reached just now: links to it end as soon as it can"
 }
 
 // kick implements controlled: it removes a listener, and withdraws the link.
 func (a *app) kick(id uint64, withdraw bool) (removed, error) {
-	all := a.hub.Listeners()
+	all := a.listeners()
 	i := slices.IndexFunc(all, func(l server.Listener) bool { return l.ID == id })
 	if i < 0 {
 		return removed{}, fmt.Errorf("nobody with the number %d listens: earshot listeners shows them", id)
@@ -139,10 +165,18 @@ func (a *app) kick(id uint64, withdraw bool) (removed, error) {
 	if withdraw { // first, or they could come back in between
 		err = a.access.store.Withdraw(all[i].Link)
 	}
-	a.hub.Kick(id) // who may have gone by themselves
+	if id>>relayShift == 0 {
+		a.hub.Kick(id) // who may have gone by themselves
+	} else if kickErr := a.relays.kick(all[i]); kickErr != nil {
+		return removed{}, errors.Join(err, kickErr)
+	}
 	a.endWithdrawn()
+	var late []string
+	if withdraw {
+		late = a.relays.withdraw()
+	}
 	if err != nil {
 		return removed{}, fmt.Errorf("%s is removed, but may come back: %w", line.Clean(all[i].Name, 40), err)
 	}
-	return removed{Name: all[i].Name, Withdrawn: withdraw}, nil
+	return removed{Name: all[i].Name, Withdrawn: withdraw, Late: late}, nil
 }

@@ -88,7 +88,7 @@ func (a *autostart) set(on bool) error {
 	if !utf8.ValidString(text) {
 		return fmt.Errorf("write autostart entry: the path of %q is not UTF-8, as such an entry must be", a.argv[0])
 	}
-	if err := writeFile(a.path, text); err != nil {
+	if err := writeFile(a.path, text, 0o644); err != nil {
 		return fmt.Errorf("write autostart entry: %w", err)
 	}
 	return nil
@@ -105,6 +105,7 @@ func (a *autostart) entry() string {
 		"Type=Application\n" +
 		"Name=Earshot\n" +
 		"Comment=Let people hear what this computer is playing\n" +
+		"Icon=earshot\n" +
 		"Exec=" + execValue(argv) + "\n" +
 		"TryExec=" + stringValue(a.argv[0]) + "\n" +
 		"Terminal=false\n" +
@@ -130,29 +131,4 @@ func execValue(argv []string) string {
 // types").
 func stringValue(s string) string {
 	return strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\t", `\t`, "\r", `\r`).Replace(s)
-}
-
-// writeFile writes text to path in one step, so that a session that starts just
-// then reads the old file or the new one. Missing folders are made.
-func writeFile(path, text string) (err error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	temp, err := os.CreateTemp(filepath.Dir(path), ".earshot-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(temp.Name())
-		}
-	}()
-	_, err = temp.WriteString(text)
-	if err == nil {
-		err = temp.Chmod(0o644)
-	}
-	if err = errors.Join(err, temp.Close()); err != nil {
-		return err
-	}
-	return os.Rename(temp.Name(), path)
 }

@@ -62,7 +62,8 @@ func TestListenerSleeps(t *testing.T) {
 			sleep(t, page.pid(), 12*time.Second)
 			page.settle()
 			waitTone(t, sound, "the sine", pitch)
-			if now := page.number("latency"); before == 0 || now > before+100 {
+			// On a busy machine it may have learnt to hold more back.
+			if now := page.number("latency"); before == 0 || now > before+500 {
 				t.Errorf("%v ms behind live, and %v before the sleep", now, before)
 			}
 		})

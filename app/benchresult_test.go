@@ -16,13 +16,16 @@ import (
 
 // benchmark is what BenchmarkPlayer keeps.
 type benchmark struct {
-	Commit  string `json:"commit"`
-	Machine struct {
-		Processor string `json:"processor"`
-		Cores     int    `json:"cores"`
-		Kernel    string `json:"kernel"`
-	} `json:"machine"`
-	Rows []measured `json:"rows"`
+	Commit  string     `json:"commit"`
+	Machine machine    `json:"machine"`
+	Rows    []measured `json:"rows"`
+}
+
+// machine is what was measured on.
+type machine struct {
+	Processor string `json:"processor"`
+	Cores     int    `json:"cores"`
+	Kernel    string `json:"kernel"`
 }
 
 // measured is a row of the table. Latencies and lengths are in ms.
@@ -165,13 +168,19 @@ func (r *measured) recoveries(delays []audiotest.Delay, from time.Time, outages 
 func (bm *benchmark) report(b *testing.B) {
 	b.Helper()
 	fmt.Printf("\n%s\n", bm.table())
+	bm.Commit = os.Getenv("EARSHOT_BENCH_COMMIT")
+	bm.Machine = thisMachine(b)
+	keep(b, bm)
+}
+
+// keep writes figures as JSON where build/bench said.
+func keep(b *testing.B, figures any) {
+	b.Helper()
 	path := os.Getenv("EARSHOT_BENCH_OUT")
 	if path == "" {
 		return
 	}
-	bm.Commit = os.Getenv("EARSHOT_BENCH_COMMIT")
-	bm.describe(b)
-	text, err := json.MarshalIndent(bm, "", "  ")
+	text, err := json.MarshalIndent(figures, "", "  ")
 	if err == nil {
 		err = os.WriteFile(path, append(text, '\n'), 0o644)
 	}
@@ -180,24 +189,24 @@ func (bm *benchmark) report(b *testing.B) {
 	}
 }
 
-// describe notes what machine this is.
-func (bm *benchmark) describe(b *testing.B) {
+func thisMachine(b *testing.B) machine {
 	b.Helper()
-	bm.Machine.Cores = runtime.NumCPU()
+	m := machine{Cores: runtime.NumCPU()}
 	kernel, err := os.ReadFile("/proc/sys/kernel/osrelease")
 	if err != nil {
 		b.Fatal(err)
 	}
-	bm.Machine.Kernel = strings.TrimSpace(string(kernel))
+	m.Kernel = strings.TrimSpace(string(kernel))
 	cpu, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
 		b.Fatal(err)
 	}
 	for line := range strings.Lines(string(cpu)) {
 		if name, value, _ := strings.Cut(line, ":"); strings.TrimSpace(name) == "model name" {
-			bm.Machine.Processor = strings.TrimSpace(value)
+			m.Processor = strings.TrimSpace(value)
 		}
 	}
+	return m
 }
 
 // table is the rows as Markdown.

@@ -21,15 +21,20 @@ func (e *noClipboardError) Error() string {
 	return "no program to copy with: install " + e.install
 }
 
+// noClipboard says what would help where nothing can copy.
+func noClipboard() *noClipboardError {
+	if os.Getenv("WAYLAND_DISPLAY") != "" {
+		return &noClipboardError{install: "wl-clipboard"}
+	}
+	return &noClipboardError{install: "xclip"}
+}
+
 // copyText puts text on the clipboard, where it stays when this program ends.
 // Without a program to copy with the error is a noClipboardError; there may
 // also be one that fails, since it has no display say.
 func copyText(text string) error {
 	if clipboard.Unsupported {
-		if os.Getenv("WAYLAND_DISPLAY") != "" {
-			return &noClipboardError{install: "wl-clipboard"}
-		}
-		return &noClipboardError{install: "xclip"}
+		return noClipboard()
 	}
 	copied := make(chan error, 1)
 	go func() { copied <- clipboard.WriteAll(text) }() // can't be stopped, only left

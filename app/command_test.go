@@ -3,6 +3,7 @@ package main
 import (
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -43,6 +44,8 @@ func TestWrongSettings(t *testing.T) {
 		{config: "[[key]]\nnam = \"x\"", want: []string{"config.toml: ", "nam"}},
 		{config: "[[key]]\nname = \"x\"\n[[key]]\nname = \"x\"", want: []string{"config.toml: key: ", "two have the name"}},
 		{config: `name = "x"`, want: []string{"config.toml: name: no such setting"}},
+		{config: `notify = "mail"`, want: []string{"config.toml: notify: ", "first-listener"}},
+		{config: `notify = ["none", "link"]`, want: []string{"notify: none goes with nothing else"}},
 		{config: `frame = 15`, want: []string{"config.toml: frame: ", "60ms"}},
 		{config: `start = "yes"`, want: []string{"config.toml: start: ", "true or false"}},
 		{config: `listen = ["x"]`, want: []string{"config.toml: listen: ", `listen = "`}},
@@ -191,6 +194,26 @@ func TestPortTaken(t *testing.T) {
 	}
 }
 
+// A setting is for every start of its own; what was stopped since stays so.
+func TestSecondStartLeavesStopped(t *testing.T) {
+	home := t.TempDir()
+	env := plainEnv(home)
+	writeConfig(t, home, "start = true\nsource = \"tone\"\n")
+	r := launch(t, env, "--headless")
+	if got := r.status().State; got != stateLive {
+		t.Errorf("state %q", got)
+	}
+	r.must("stop")
+	r.must("--headless")
+	if got := r.status().State; got != stateStopped {
+		t.Errorf("after a second start: %q", got)
+	}
+	r.must("--headless", "--start")
+	if got := r.status().State; got != stateLive {
+		t.Errorf("after one with --start: %q", got)
+	}
+}
+
 func TestSecondStart(t *testing.T) {
 	r := launch(t, plainEnv(t.TempDir()), "--headless", "--source", "tone")
 	if got := r.must("--headless"); !strings.Contains(got, "already running") {
@@ -206,6 +229,33 @@ func TestSecondStart(t *testing.T) {
 	other := launch(t, plainEnv(t.TempDir()), "--headless", "--source", "tone")
 	if r.status().PID == other.status().PID {
 		t.Error("two data folders, one Earshot")
+	}
+}
+
+// Of two that are started at the same time one runs, and the other says so.
+func TestTwoStartsAtOnce(t *testing.T) {
+	for range 5 {
+		env, data := plainEnv(t.TempDir()), filepath.Join(t.TempDir(), "data")
+		var both [2]*exec.Cmd
+		ended := make(chan int, 2)
+		for i := range both {
+			both[i] = earshot(t.Context(), t, env, "--headless", "--source", "tone", "--listen", "127.0.0.1:0", "--data", data)
+			if err := both[i].Start(); err != nil {
+				t.Fatal(err)
+			}
+			go func() { _ = both[i].Wait(); ended <- i }()
+		}
+		second := <-ended
+		if status := both[second].ProcessState.ExitCode(); status != 0 {
+			t.Errorf("the second start ends with status %d", status)
+		}
+		if err := both[1-second].Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		<-ended
+		if status := both[1-second].ProcessState.ExitCode(); status != 0 {
+			t.Errorf("the first start ends with status %d", status)
+		}
 	}
 }
 

@@ -12,18 +12,15 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/adrg/xdg"
 	"github.com/alecthomas/kong"
 	"github.com/pelletier/go-toml/v2"
 
+	"earshot/server/setting"
 	"earshot/server/token"
 )
 
 // configFile is the user's config file: the keys of [settings], in TOML.
-func configFile() string { return filepath.Join(xdg.ConfigHome, "earshot", "config.toml") }
-
-// defaultData is the data folder of an Earshot that was given none.
-func defaultData() string { return filepath.Join(xdg.DataHome, "earshot") }
+func configFile() string { return filepath.Join(configFolder(), "config.toml") }
 
 // settingsGroup is the group that the flags of [settings] are in.
 const settingsGroup = "settings"
@@ -112,7 +109,7 @@ func readConfig(path string, flags map[string]*kong.Flag, keys *[]token.KeyConfi
 		case string, bool, int64, float64:
 			values[key] = fmt.Sprint(value)
 			if key == "tls-cert" || key == "tls-key" {
-				values[key] = beside(path, values[key])
+				values[key] = setting.Beside(path, values[key])
 			}
 		case []any:
 			if f.Target.Kind() != reflect.Slice {
@@ -120,9 +117,11 @@ func readConfig(path string, flags map[string]*kong.Flag, keys *[]token.KeyConfi
 			}
 			parts := make([]string, len(value))
 			for i, part := range value {
-				parts[i] = fmt.Sprint(part)
+				if parts[i] = fmt.Sprint(part); strings.TrimSpace(parts[i]) == "" {
+					return nil, fmt.Errorf("%s: %s: one of the values is empty: take it out", path, key)
+				}
 			}
-			values[key] = strings.Join(parts, ",")
+			values[key] = kong.JoinEscaped(parts, ',')
 		default:
 			return nil, fmt.Errorf("%s: %s: must be one value: write it as %s = \"…\"", path, key, key)
 		}
@@ -160,17 +159,9 @@ func readKeys(tables any, path string) ([]token.KeyConfig, error) {
 			return nil, fmt.Errorf("key: two have the name %q: give each another", k.Name)
 		}
 		names[k.Name] = true
-		k.SecretFile, k.File = beside(path, k.SecretFile), beside(path, k.File)
+		k.SecretFile, k.File = setting.Beside(path, k.SecretFile), setting.Beside(path, k.File)
 	}
 	return read.Key, nil
-}
-
-// beside returns the path of a file that the config file at path names.
-func beside(path, name string) string {
-	if name = home(name); name == "" || filepath.IsAbs(name) {
-		return name
-	}
-	return filepath.Join(filepath.Dir(path), name)
 }
 
 // check says whether text is right for f.

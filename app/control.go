@@ -6,46 +6,52 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"earshot/server"
 )
 
-// The control socket: HTTP with JSON over a Unix socket in the data folder,
-// which only this user can open.
+// The control socket: HTTP with JSON over what listenControl opens and only
+// this user can: a Unix socket in the data folder, on Windows a named pipe.
 //
 //	GET  /status     → status
 //	GET  /listeners  → []server.Listener
 //	POST /start      → status
 //	POST /stop       → status
+//	POST /quit       → {}, and then the app ends
 //	POST /kick       → removed; the query has id and withdraw
-//	POST /reload     → {}: key, links or withdrawals have changed
+//	POST /reload     → reloaded: key, links, withdrawals or relays have changed
 
 // controlTimeout bounds every call of the control socket.
 const controlTimeout = 5 * time.Second
 
 // status is what `earshot status --json` prints.
 type status struct {
-	Version   string     `json:"version"`
-	PID       int        `json:"pid"`
-	State     string     `json:"state"`             // "live", "stopped" or "trouble"
-	Trouble   string     `json:"trouble,omitempty"` // what is wrong, for people
-	Since     *time.Time `json:"since,omitempty"`   // live since
-	Output    string     `json:"output,omitempty"`  // whose sound is captured
-	Title     string     `json:"title"`
-	Listeners int        `json:"listeners"`
-	Listen    string     `json:"listen"` // the address that the server listens on
-	URL       string     `json:"url"`    // the base of share links
-	Reach     reach      `json:"reach"`  // from where they work
+	Version   string        `json:"version"`
+	PID       int           `json:"pid"`
+	State     string        `json:"state"`             // "live", "stopped" or "trouble"
+	Trouble   string        `json:"trouble,omitempty"` // what is wrong, for people
+	Since     *time.Time    `json:"since,omitempty"`   // live since
+	Output    string        `json:"output,omitempty"`  // whose sound is captured
+	Note      string        `json:"note,omitempty"`    // why it is silent though live and well
+	Muted     bool          `json:"muted,omitempty"`   // that output is muted here, as was asked for
+	Title     string        `json:"title"`
+	Listeners int           `json:"listeners"`
+	Listen    string        `json:"listen"` // the address that the server listens on
+	URL       string        `json:"url"`    // the base of share links
+	Reach     reach         `json:"reach"`  // from where they work
+	Relays    []relayStatus `json:"relays"`
 	// Refused is how many requests were refused since the start, by reason.
 	Refused map[string]uint64 `json:"refused"`
+}
+
+// reloaded is what came of a reload.
+type reloaded struct {
+	Late []string `json:"late,omitempty"` // relays that have not heard yet of what is withdrawn
 }
 
 // controlled is what the control socket talks to.
@@ -54,27 +60,9 @@ type controlled interface {
 	listeners() []server.Listener
 	start()
 	stop()
+	quit()
 	kick(id uint64, withdraw bool) (removed, error)
-	reload() error
-}
-
-// listenControl opens the control socket. The caller holds the folder's lock,
-// so what lies there is nobody's.
-func listenControl(path string) (net.Listener, error) {
-	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
-		return nil, fmt.Errorf("remove old control socket: %w", err)
-	}
-	ln, err := net.Listen("unix", path)
-	if errors.Is(err, syscall.EINVAL) { // sockaddr_un holds about 100 bytes
-		return nil, fmt.Errorf("the path of the control socket %s is too long: choose a shorter folder with --data", path)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open control socket: %w", err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(fmt.Errorf("close control socket to others: %w", err), ln.Close())
-	}
-	return ln, nil
+	reload() (reloaded, error)
 }
 
 // serveControl answers on ln until ctx ends.
@@ -88,6 +76,11 @@ func serveControl(ctx context.Context, ln net.Listener, c controlled) error {
 	mux.HandleFunc("GET /listeners", func(w http.ResponseWriter, _ *http.Request) { answer(w, c.listeners()) })
 	mux.HandleFunc("POST /start", func(w http.ResponseWriter, _ *http.Request) { c.start(); answer(w, c.status()) })
 	mux.HandleFunc("POST /stop", func(w http.ResponseWriter, _ *http.Request) { c.stop(); answer(w, c.status()) })
+	mux.HandleFunc("POST /quit", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, struct{}{})
+		_ = http.NewResponseController(w).Flush() // the end of ctx cuts connections off
+		c.quit()
+	})
 	mux.HandleFunc("POST /kick", func(w http.ResponseWriter, r *http.Request) {
 		id, _ := strconv.ParseUint(r.FormValue("id"), 10, 64) // 0 is nobody's
 		gone, err := c.kick(id, r.FormValue("withdraw") == "true")
@@ -98,11 +91,12 @@ func serveControl(ctx context.Context, ln net.Listener, c controlled) error {
 		answer(w, gone)
 	})
 	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, _ *http.Request) {
-		if err := c.reload(); err != nil {
+		done, err := c.reload()
+		if err != nil {
 			http.Error(w, err.Error(), http.StatusConflict)
 			return
 		}
-		answer(w, struct{}{})
+		answer(w, done)
 	})
 	srv := &http.Server{Handler: mux, ReadTimeout: controlTimeout, WriteTimeout: controlTimeout}
 	served := make(chan error, 1)
@@ -127,9 +121,7 @@ func call(path, method, what string, v any) error {
 		Timeout: controlTimeout,
 		Transport: &http.Transport{
 			DisableKeepAlives: true,
-			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return (&net.Dialer{}).DialContext(ctx, "unix", path)
-			},
+			DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dialControl(ctx, path) },
 		},
 	}
 	req, err := http.NewRequest(method, "http://earshot/"+what, nil)
@@ -137,7 +129,7 @@ func call(path, method, what string, v any) error {
 		return err
 	}
 	resp, err := client.Do(req)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) {
+	if err != nil && nobodyAnswers(err) {
 		return fmt.Errorf("%w (nobody answers at %s): start it with earshot, or name its folder with --data", errNotRunning, path)
 	}
 	if err != nil {

@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 )
 
-// dataFolder holds the key, the lock and the control socket of one Earshot.
+// dataFolder holds what is one Earshot's: its key, links and choices, its lock
+// and control socket.
 type dataFolder string
 
 // openData makes sure that the folder exists and is this user's alone.
@@ -22,17 +22,12 @@ func openData(path string) (dataFolder, error) {
 	if !info.IsDir() {
 		return "", fmt.Errorf("data folder %s is a file: choose a folder with --data", path)
 	}
-	if info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" {
-		entries, err := os.ReadDir(path)
-		if err != nil {
-			return "", fmt.Errorf("open data folder: %w", err)
-		}
-		if len(entries) > 0 {
-			return "", fmt.Errorf("data folder %s is open to others: run chmod 700 on it, or choose another with --data", path)
-		}
-		if err := os.Chmod(path, 0o700); err != nil {
-			return "", fmt.Errorf("close data folder to others: %w", err)
-		}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return "", fmt.Errorf("open data folder: %w", err)
+	}
+	if err := closeFolder(path, info, len(entries) == 0); err != nil {
+		return "", err
 	}
 	return dataFolder(path), nil
 }
@@ -41,3 +36,7 @@ func (d dataFolder) key() string     { return filepath.Join(string(d), "key.pem"
 func (d dataFolder) lock() string    { return filepath.Join(string(d), "lock") }
 func (d dataFolder) control() string { return filepath.Join(string(d), "control") }
 func (d dataFolder) links() string   { return filepath.Join(string(d), "links.json") }
+func (d dataFolder) choices() string { return filepath.Join(string(d), "choices.json") }
+func (d dataFolder) sound() string   { return filepath.Join(string(d), "sound.json") }
+func (d dataFolder) muted() string   { return filepath.Join(string(d), "muted.json") }
+func (d dataFolder) relays() string  { return filepath.Join(string(d), "relays.json") }

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"earshot/server/token"
@@ -17,6 +20,8 @@ type desktop struct {
 	app       *app
 	autostart *autostart // nil where the program can't be found
 	notifier  notifier
+
+	firewall atomic.Bool // the user has read that there may be one in the way
 
 	states  chan tray.State  // capacity 1: the newest
 	actions chan tray.Action // what the user asked for and is not done yet
@@ -37,6 +42,7 @@ func (a *app) showTray(ctx context.Context) bool {
 	ctx, quit := context.WithCancel(ctx)
 	d.tasks.Go(func() { d.feed(ctx) })
 	d.tasks.Go(func() { d.act(ctx, quit) })
+	leaveConsole()
 	err = tray.Run(ctx, tray.Config{
 		Title:  "Earshot",
 		States: d.states,
@@ -70,13 +76,24 @@ func (d *desktop) do(what tray.Action) {
 	}
 }
 
-// feed hands the tray the state after each change.
+// feed hands the tray the state after each change, and tells of what has
+// happened.
 func (d *desktop) feed(ctx context.Context) {
+	var watch watcher
+	var again <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-d.app.changes:
+		case <-again:
+		}
+		told, wait := watch.look(time.Now(), d.app.engine.status(), d.app.hub.Listeners())
+		for _, n := range told {
+			d.tasks.Go(func() { d.inform(ctx, n) })
+		}
+		if again = nil; wait > 0 {
+			again = time.After(wait)
 		}
 		state := d.state()
 		select {
@@ -90,14 +107,27 @@ func (d *desktop) feed(ctx context.Context) {
 // state is what the tray shows now.
 func (d *desktop) state() tray.State {
 	e := d.app.engine.status()
-	s := tray.State{Output: e.output, Trouble: e.trouble}
+	set := d.app.settings.given
+	s := tray.State{Output: e.output, Trouble: e.trouble, Note: e.note, Sound: d.app.sound.menu(e), StartFixed: set["start"], NotifyFixed: set["notify"]}
+	start, shown := d.settings()
+	s.Start = start
+	s.Notify = tray.Notify{
+		Link:     slices.Contains(shown, noticeLink),
+		Listener: slices.Contains(shown, noticeListener),
+		Trouble:  slices.Contains(shown, noticeTrouble),
+	}
 	switch {
 	case e.on && e.trouble != "":
 		s.Mode = tray.Trouble
 	case e.on:
 		s.Mode = tray.Live
 	}
-	for _, l := range d.app.hub.Listeners() {
+	for _, r := range d.app.relays.status() {
+		s.Relays = append(s.Relays, r.line())
+	}
+	there, more := d.app.relays.listeners()
+	s.Uncounted = more
+	for _, l := range append(d.app.hub.Listeners(), there...) {
 		s.Listeners = append(s.Listeners, tray.Listener{ID: l.ID, Name: l.Name, Since: l.Since})
 	}
 	if d.autostart != nil {
@@ -144,8 +174,18 @@ func (d *desktop) act(ctx context.Context, quit func()) {
 			d.withdrawAll(ctx)
 		case tray.Remove, tray.RemoveWithdraw:
 			d.remove(ctx, a.Listener, a.What == tray.RemoveWithdraw)
+		case tray.ShareDefault, tray.ShareOutput, tray.ShareProgram, tray.ToggleNever, tray.ToggleMute:
+			d.chooseSound(ctx, a)
 		case tray.ToggleAutostart:
 			d.toggleAutostart(ctx)
+		case tray.ToggleStart:
+			d.toggleStart(ctx)
+		case tray.ToggleLinkNotice:
+			d.toggleNotice(ctx, noticeLink)
+		case tray.ToggleListenerNotice:
+			d.toggleNotice(ctx, noticeListener)
+		case tray.ToggleTroubleNotice:
+			d.toggleNotice(ctx, noticeTrouble)
 		case tray.Quit:
 			quit()
 		}
@@ -155,12 +195,12 @@ func (d *desktop) act(ctx context.Context, quit func()) {
 // copyLink puts a new share link on the clipboard, or where there is no
 // clipboard on a page, and says so.
 func (d *desktop) copyLink(ctx context.Context, valid time.Duration, listeners int) {
-	where, err := d.app.place()
+	where, audience, err := d.app.sharePlace()
 	if err != nil {
 		d.tell(ctx, "No share link", err.Error())
 		return
 	}
-	tok, _, err := d.app.access.issue(token.Grant{Scope: token.ScopeListen, For: valid, Listeners: listeners})
+	tok, _, err := d.app.access.issue(token.Grant{Audience: audience, Scope: token.ScopeListen, For: valid, Listeners: listeners})
 	if err != nil {
 		d.tell(ctx, "No share link", err.Error())
 		return
@@ -168,7 +208,11 @@ func (d *desktop) copyLink(ctx context.Context, valid time.Duration, listeners i
 	link := where.link(tok)
 	copyErr := copyText(link)
 	if copyErr == nil {
-		d.tell(ctx, "Share link copied", where.words(valid, listeners))
+		text := where.words(valid, listeners)
+		if f := d.app.firewall(ctx); f.State == firewallBlocks || f.State == firewallUnknown && d.mayBeFirewall() {
+			text += " " + f.words()
+		}
+		d.inform(ctx, notice{noticeLink, "Share link copied", text})
 		return
 	}
 	d.app.log.Warn("link not copied", "err", copyErr)
@@ -176,6 +220,17 @@ func (d *desktop) copyLink(ctx context.Context, valid time.Duration, listeners i
 		d.app.log.Warn("link not shown", "err", err)
 		d.tell(ctx, "Share link not copied", copyErr.Error()+". In a terminal, earshot link prints one.")
 	}
+}
+
+// mayBeFirewall tells whether to speak of a firewall of which nobody knows whether
+// it is in the way: once, unless somebody comes through just now.
+func (d *desktop) mayBeFirewall() bool {
+	for _, l := range d.app.hub.Listeners() {
+		if from, err := netip.ParseAddr(l.Address); err == nil && !isOurs(from) {
+			return false
+		}
+	}
+	return !d.firewall.Swap(true)
 }
 
 // words says where a link from the tray is good, for how long and for how many.
@@ -239,6 +294,45 @@ func (d *desktop) toggleAutostart(ctx context.Context) {
 		d.tell(ctx, "Start on login not changed", err.Error())
 	}
 	d.app.changed()
+}
+
+// toggleStart turns "Go live when started" on or off.
+func (d *desktop) toggleStart(ctx context.Context) {
+	on, _ := d.settings()
+	on = !on
+	d.choose(ctx, func(c *choices) { c.Start = &on })
+}
+
+// toggleNotice turns a kind of notification on or off.
+func (d *desktop) toggleNotice(ctx context.Context, kind noticeKind) {
+	_, shown := d.settings()
+	kinds := slices.DeleteFunc(slices.Clone(noticeKinds), func(k noticeKind) bool {
+		return slices.Contains(shown, k) == (k == kind)
+	})
+	d.choose(ctx, func(c *choices) { c.Notify = &kinds })
+}
+
+// choose keeps what the user chose in the menu.
+func (d *desktop) choose(ctx context.Context, change func(*choices)) {
+	if err := d.app.choices.set(change); err != nil {
+		d.app.log.Warn("choice not kept", "err", err)
+		d.tell(ctx, "Not changed", err.Error())
+	}
+	d.app.changed()
+}
+
+// settings are those of the menu, as they are now.
+func (d *desktop) settings() (start bool, notify []noticeKind) {
+	s := *d.app.settings
+	s.use(d.app.choices.get())
+	return s.Start, s.Notify
+}
+
+// inform shows a notification that the user may have switched off.
+func (d *desktop) inform(ctx context.Context, n notice) {
+	if _, shown := d.settings(); slices.Contains(shown, n.kind) {
+		d.tell(ctx, n.title, n.text)
+	}
 }
 
 // tell shows a notification.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -15,15 +16,18 @@ import (
 // engine runs the sound's way while the owner wants it: it is what Start and
 // Stop start and stop. Any goroutine may use it.
 type engine struct {
+	demand   *capture.Demand // what the pipeline's source follows
 	pipeline *audio.Pipeline
 	hub      *server.Hub
-	changed  func() // called after the state changed; returns at once
+	relays   *relays // nil: none
+	changed  func()  // called after the state changed; returns at once
 	log      *slog.Logger
 
 	wake chan struct{} // capacity 1: on has changed
 
 	mu     sync.Mutex
 	on     bool
+	asleep bool      // nothing is captured, whatever on says
 	since  time.Time // when it was last started
 	sound  capture.Status
 	failed string // why it stopped by itself
@@ -32,24 +36,30 @@ type engine struct {
 // newEngine returns an engine that is off. The caller sets the pipeline's source
 // and encoder.
 func newEngine(hub *server.Hub, p *audio.Pipeline, changed func(), log *slog.Logger) *engine {
-	e := &engine{pipeline: p, hub: hub, changed: changed, log: log, wake: make(chan struct{}, 1)}
-	p.Wanted = hub.Wanted
+	e := &engine{
+		demand: capture.NewDemand(capture.Choice{}), pipeline: p, hub: hub, changed: changed, log: log,
+		wake: make(chan struct{}, 1),
+	}
+	p.Wanted = e.wanted
 	p.Publish = e.publish
 	p.Log = log
 	return e
 }
 
+// wanted tells whether anybody listens, here or at a relay.
+func (e *engine) wanted() bool { return e.hub.Wanted() || e.relays != nil && e.relays.wanted() }
+
 // publish hands p on unless the owner has stopped the stream, so that stopping
 // takes effect at once even while a device takes its time to close.
 func (e *engine) publish(p audio.Packet) {
-	e.mu.Lock()
-	on := e.on
-	e.mu.Unlock()
-	if !on {
+	if !e.runs() {
 		return
 	}
 	if err := e.hub.Publish(p); err != nil {
 		e.log.Error("packet lost", "err", err)
+	}
+	if e.relays != nil {
+		e.relays.publish(p)
 	}
 }
 
@@ -64,6 +74,16 @@ func (e *engine) start() {
 
 // stop ends it: nothing is captured any more.
 func (e *engine) stop() { e.set(func() { e.on, e.failed = false, "" }) }
+
+// sleep ends it for as long as the computer sleeps, and then goes on as before.
+func (e *engine) sleep(asleep bool) { e.set(func() { e.asleep = asleep }) }
+
+// runs tells whether there should be sound now.
+func (e *engine) runs() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.on && !e.asleep
+}
 
 // toggle does what the other of start and stop is now.
 func (e *engine) toggle() {
@@ -83,20 +103,45 @@ func (e *engine) set(change func()) {
 	change()
 	state := server.Paused
 	switch {
+	case e.asleep:
+		state = server.Offline
 	case e.on && e.sound.Trouble != "":
 		state = server.Interrupted
+	case e.on && e.sound.Held != "":
+		state = server.Paused
 	case e.on:
 		state = server.Live
 	}
 	err := e.hub.SetState(state)
+	if e.relays != nil {
+		e.relays.tell(state)
+	}
 	e.mu.Unlock()
 	if err != nil {
 		e.log.Error("listeners not told", "err", err)
 	}
+	e.nudge()
+	e.changed()
+}
+
+// nudge makes run look again.
+func (e *engine) nudge() {
 	select {
 	case e.wake <- struct{}{}:
 	default:
 	}
+}
+
+// linger is how long the device stays open after the last listener has gone: a
+// page that is reloaded, or a phone that changes networks, finds it open.
+const linger = 5 * time.Second
+
+// audience says that somebody came or went. It returns at once.
+func (e *engine) audience() {
+	if e.wanted() {
+		e.demand.Listen(true)
+	}
+	e.nudge()
 	e.changed()
 }
 
@@ -106,6 +151,8 @@ type engineStatus struct {
 	since   time.Time
 	output  string // what is captured; "" when off or not yet known
 	trouble string // why there is no sound though it should be; "" when all is well
+	note    string // why there is none though all is well
+	muted   bool   // the output is silent here
 }
 
 func (e *engine) status() engineStatus {
@@ -114,7 +161,10 @@ func (e *engine) status() engineStatus {
 	if !e.on {
 		return engineStatus{trouble: e.failed}
 	}
-	return engineStatus{on: true, since: e.since, output: e.sound.Output, trouble: e.sound.Trouble}
+	return engineStatus{
+		on: true, since: e.since, output: e.sound.Output, trouble: e.sound.Trouble,
+		note: cmp.Or(e.sound.Held, e.sound.Waiting), muted: e.sound.Muted,
+	}
 }
 
 // closeLimit is how long a device may take to close before a start that waits
@@ -128,6 +178,7 @@ func (e *engine) run(ctx context.Context) {
 		stopped bool               // stop was called, and done has not come yet
 		done    = make(chan error, 1)
 		late    <-chan time.Time // a start waits for done since closeLimit
+		alone   <-chan time.Time // nobody has listened for linger
 	)
 	for {
 		select {
@@ -152,9 +203,20 @@ func (e *engine) run(ctx context.Context) {
 		case <-late:
 			late = nil
 			e.report(capture.Status{Trouble: "the sound server does not answer"})
+		case <-alone:
+			if alone = nil; !e.wanted() {
+				e.demand.Listen(false)
+			}
 		case <-e.wake:
+			switch {
+			case e.wanted():
+				alone = nil
+				e.demand.Listen(true)
+			case alone == nil:
+				alone = time.After(linger)
+			}
 		}
-		switch on := e.status().on; {
+		switch on := e.runs(); {
 		case on && stop == nil:
 			var running context.Context
 			running, stop = context.WithCancel(ctx)

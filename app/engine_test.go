@@ -28,7 +28,7 @@ func (silent) Encode(_ []float32, data []byte) (int, error) { return copy(data, 
 // runEngine runs an engine whose source is s until the test ends.
 func runEngine(t *testing.T, s script) *engine {
 	t.Helper()
-	hub, err := server.NewHub(server.HubConfig{})
+	hub, err := server.NewHub(server.HubConfig{Format: server.Format{Frame: 20 * time.Millisecond}})
 	if err != nil {
 		t.Fatal(err)
 	}

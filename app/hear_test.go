@@ -16,7 +16,8 @@ import (
 // soundEnv is the environment of a user at home who has the sound server and no
 // desktop.
 func soundEnv(t testing.TB, sound *audiotest.Server) []string {
-	return append(sound.Env(), "XDG_CONFIG_HOME="+t.TempDir(), "DBUS_SESSION_BUS_ADDRESS=unix:path=/nonexistent")
+	return append(sound.Env(), "XDG_CONFIG_HOME="+t.TempDir(), "DBUS_SESSION_BUS_ADDRESS=unix:path=/nonexistent",
+		"DBUS_SYSTEM_BUS_ADDRESS=unix:path=/nonexistent")
 }
 
 // pitch is the frequency of the sine that the tests play.

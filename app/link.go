@@ -25,8 +25,8 @@ type place struct {
 // HOST:PORT: at the public URL if there is one, else at the address that addr
 // names, else at that of the interface that leads out of this computer.
 func (s *settings) place(addr string) (place, error) {
-	if s.PublicURL.url != nil {
-		return place{s.PublicURL.url.String(), anywhere}, nil
+	if s.PublicURL.URL != nil {
+		return place{s.PublicURL.URL.String(), anywhere}, nil
 	}
 	scheme := "http://"
 	if s.TLSCert != "" {
@@ -62,14 +62,17 @@ func outwardAddress() string {
 			return addr.WithZone("").String()
 		}
 	}
-	addrs, err := net.InterfaceAddrs()
-	if err != nil {
-		return "localhost"
-	}
-	for _, a := range addrs {
-		prefix, err := netip.ParsePrefix(a.String())
-		if ip := prefix.Addr(); err == nil && ip.IsGlobalUnicast() {
-			return ip.String()
+	all, _ := net.Interfaces() // without them, it has none
+	for _, i := range all {
+		if i.Flags&(net.FlagUp|net.FlagRunning) != net.FlagUp|net.FlagRunning {
+			continue
+		}
+		addrs, _ := i.Addrs() // of one that has just gone
+		for _, a := range addrs {
+			prefix, err := netip.ParsePrefix(a.String())
+			if ip := prefix.Addr(); err == nil && ip.IsGlobalUnicast() {
+				return ip.String()
+			}
 		}
 	}
 	return "localhost"
@@ -78,3 +81,17 @@ func outwardAddress() string {
 // link returns the share link for a token. The token is in the fragment, which
 // browsers send to nobody (RFC 9110 section 4.2.4).
 func (p place) link(tok string) string { return p.base + "/#" + tok }
+
+// isOurs tells whether addr is one of this computer's.
+func isOurs(addr netip.Addr) bool {
+	if addr = addr.Unmap(); addr.IsLoopback() {
+		return true
+	}
+	all, _ := net.InterfaceAddrs() // without them it is somebody else's
+	for _, a := range all {
+		if prefix, err := netip.ParsePrefix(a.String()); err == nil && prefix.Addr() == addr.WithZone("") {
+			return true
+		}
+	}
+	return false
+}

@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 )
@@ -52,9 +53,9 @@ var linkPage = template.Must(template.New("link").Parse(`<!doctype html>
 `))
 
 // showLink shows link on a page in the user's browser. The page is on this
-// computer, at an address that can't be guessed, and is there for one visit
-// within linkPageLimit: the link itself would be seen by every user of the
-// computer if it were given to the browser as an argument.
+// computer, at an address that can't be guessed, and is there for one visit of
+// this user's within linkPageLimit: the link itself would be seen by every user
+// of the computer if it were given to the browser as an argument.
 //
 // open makes a browser open an address. It need not wait for the browser, and
 // may once its context ends. showLink returns when the page was fetched, or the
@@ -73,6 +74,12 @@ func showLink(ctx context.Context, link string, open func(ctx context.Context, u
 		h.Set("Cache-Control", "no-store")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
+		// Other users of this computer see the address, as an argument of the
+		// browser, and could be here before it.
+		if own, err := connectedByUs(r); err != nil || !own {
+			http.Error(w, "This page is for another user of this computer.", http.StatusForbidden)
+			return
+		}
 		// Another host name here would be a page elsewhere that had its name
 		// lead to this computer.
 		if r.Host != host || subtle.ConstantTimeCompare([]byte(r.URL.Path), []byte(path)) == 0 {
@@ -126,4 +133,21 @@ func showLink(ctx context.Context, link string, open func(ctx context.Context, u
 		return fmt.Errorf("show link: %w", err)
 	}
 	return nil
+}
+
+// connectedByUs tells whether a program of this user's sent r.
+func connectedByUs(r *http.Request) (bool, error) {
+	client, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return false, err
+	}
+	addr, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+	if addr == nil {
+		return false, errors.New("no local address")
+	}
+	server, err := netip.ParseAddrPort(addr.String())
+	if err != nil {
+		return false, err
+	}
+	return ownPeer(client, server)
 }

@@ -7,9 +7,12 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -42,9 +45,9 @@ func visit(t *testing.T, method, url, host string) (int, http.Header, string) {
 }
 
 func TestShowLinkOnce(t *testing.T) {
-	var url string
+	var address string
 	err := showLink(t.Context(), testLink, func(_ context.Context, u string) error {
-		url = u
+		address = u
 		if code, _, _ := visit(t, "GET", u+"x", ""); code != http.StatusNotFound {
 			t.Errorf("another path: %d", code)
 		}
@@ -72,10 +75,10 @@ func TestShowLinkOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if strings.Contains(url, "header") || !strings.HasPrefix(url, "http://127.0.0.1:") || len(url) < 40 {
-		t.Errorf("the browser was given %s", url)
+	if strings.Contains(address, "header") || !strings.HasPrefix(address, "http://127.0.0.1:") || len(address) < 40 {
+		t.Errorf("the browser was given %s", address)
 	}
-	if code, _, _ := visit(t, "GET", url, ""); code != 0 {
+	if code, _, _ := visit(t, "GET", address, ""); code != 0 {
 		t.Errorf("the server is still there: %d", code)
 	}
 }
@@ -110,6 +113,34 @@ func TestOpenURL(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	if err := openURL(t.Context(), "http://127.0.0.1:1/x"); err == nil || !strings.Contains(err.Error(), "xdg-utils") {
 		t.Errorf("without xdg-open: %v", err)
+	}
+}
+
+// Another user of the computer, who sees the page's address, doesn't get it, nor
+// keeps who asked for it from seeing it.
+func TestAsRootLinkPageIsOneUsers(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Fatal("to be another user takes root: run the test as root, as ./build/test does")
+	}
+	err := showLink(t.Context(), testLink, func(_ context.Context, u string) error {
+		page, err := url.Parse(u)
+		if err != nil {
+			return err
+		}
+		other := exec.Command("bash", "-c", `exec 3<>"/dev/tcp/127.0.0.1/$1"; printf 'GET %s HTTP/1.1\r\nHost: %s\r\n\r\n' "$2" "$3" >&3; cat <&3`,
+			"bash", page.Port(), page.Path, page.Host)
+		other.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		out, err := other.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), " 403 ") || strings.Contains(string(out), "signature") {
+			t.Errorf("another user gets %s, %v", out, err)
+		}
+		if code, _, body := visit(t, "GET", u, ""); code != http.StatusOK || !strings.Contains(body, "signature") {
+			t.Errorf("who asked for it gets %d %s", code, body)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

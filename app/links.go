@@ -31,12 +31,21 @@ func openLinks(s *settings) (*access, error) {
 }
 
 // reload makes an Earshot that runs follow what has changed in the data folder.
-func reload(data dataFolder) error {
-	err := call(data.control(), "POST", "reload", &struct{}{})
-	if err != nil && !errors.Is(err, errNotRunning) {
-		return fmt.Errorf("it is done, but the running earshot has not taken it over; restart it: %w", err)
+// It returns the relays that have not heard yet of what is withdrawn.
+func reload(data dataFolder) (late []string, err error) {
+	var done reloaded
+	err = call(data.control(), "POST", "reload", &done)
+	if errors.Is(err, errNotRunning) {
+		all, err := readRelays(data)
+		for _, u := range all {
+			done.Late = append(done.Late, u.Host)
+		}
+		return done.Late, err
 	}
-	return nil
+	if err != nil {
+		return nil, fmt.Errorf("it is done, but the running earshot has not taken it over; restart it: %w", err)
+	}
+	return done.Late, nil
 }
 
 type linkCommand struct {
@@ -48,6 +57,7 @@ type linkCommand struct {
 	QR        bool     `name:"qr" xor:"form" help:"Print it as a QR code, too."`
 	Token     bool     `xor:"form" help:"Print the bare token, for programs."`
 	JSON      bool     `xor:"form" help:"As JSON."`
+	Direct    bool     `help:"To this computer, although there is a relay."`
 
 	here bool // the command line says where the server is
 }
@@ -68,20 +78,32 @@ func (l *linkCommand) Run(s *settings, c *console) error {
 	if err != nil {
 		return err
 	}
-	raw, made, err := a.issue(token.Grant{
+	var relay *url.URL
+	if !l.Direct && !l.here && l.Scope == token.ScopeListen {
+		if relay, err = shareRelay(a.data); err != nil {
+			return err
+		}
+	}
+	grant := token.Grant{
 		Scope:     l.Scope,
 		Name:      l.Name,
 		For:       time.Duration(l.For),
 		NotBefore: l.NotBefore.Time,
 		Listeners: int(l.Listeners),
-	})
+	}
+	if relay != nil {
+		grant.Audience = relay.String()
+	}
+	raw, made, err := a.issue(grant)
 	if err != nil {
 		return err
 	}
 	answer := madeLink{Token: raw, Link: made}
 	if l.Scope == token.ScopeListen {
-		where, err := l.where(s, c, a.data)
-		if err != nil {
+		where := place{reach: anywhere}
+		if relay != nil {
+			where.base = relay.String()
+		} else if where, err = l.where(s, c, a.data); err != nil {
 			return err
 		}
 		answer.Share, answer.Reach = where.link(raw), where.reach
@@ -203,6 +225,9 @@ func (l *listedLink) use() string {
 	if l.Scope == token.ScopeIssue {
 		return "makes links"
 	}
+	if l.Scope == token.ScopePublish {
+		return "publishes"
+	}
 	names := make([]string, len(l.Now))
 	for i, n := range l.Now {
 		names[i] = line.Clean(n.Name, 40)
@@ -262,8 +287,12 @@ func (r *revokeCommand) Run(s *settings, c *console) error {
 	if err != nil {
 		return err
 	}
-	if err := reload(a.data); err != nil {
+	late, err := reload(a.data)
+	if err != nil {
 		return err
+	}
+	if len(late) > 0 {
+		done += " But " + lateNote(late) + "."
 	}
 	_, err = fmt.Fprintln(c.out, done)
 	return err
@@ -279,9 +308,17 @@ func (a *access) find(text string) (string, error) {
 	if strings.Count(text, ".") == 2 {
 		var c token.Claims
 		var err error
-		for _, scope := range []string{token.ScopeListen, token.ScopeIssue} {
-			if c, err = a.tokens.Verify(text, scope); err == nil {
-				return c.ID, nil
+		places := []string{a.tokens.Audience}
+		if all, err := readRelays(a.data); err == nil {
+			for _, u := range all {
+				places = append(places, u.String())
+			}
+		}
+		for _, where := range places {
+			for _, scope := range []string{token.ScopeListen, token.ScopeIssue} {
+				if c, err = a.tokens.For(where).Verify(text, scope); err == nil {
+					return c.ID, nil
+				}
 			}
 		}
 		return "", fmt.Errorf("that is no link that is good here: %w", err)
@@ -337,11 +374,17 @@ func (k *kickCommand) Run(s *settings, c *console) error {
 type removed struct {
 	Name      string `json:"name"`
 	Withdrawn bool   `json:"withdrawn"` // their link, too
+	// Late are relays that have not heard of that yet.
+	Late []string `json:"late,omitempty"`
 }
 
 func (r removed) line() string {
 	if r.Withdrawn {
-		return line.Clean(r.Name, 40) + " is removed, and the link withdrawn."
+		text := line.Clean(r.Name, 40) + " is removed, and the link withdrawn."
+		if len(r.Late) > 0 {
+			text += " But " + lateNote(r.Late) + "."
+		}
+		return text
 	}
 	return line.Clean(r.Name, 40) + " is removed. The link is still good: to withdraw it, too, use --withdraw."
 }
@@ -363,7 +406,7 @@ func (r *rotateCommand) Run(s *settings, c *console) error {
 	if _, err := a.store.Rotate(a.data.key(), until); err != nil {
 		return err
 	}
-	if err := reload(a.data); err != nil {
+	if _, err := reload(a.data); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(c.out, "New links are signed with a new key. Older ones are good until %s at most.\n", clock(until))

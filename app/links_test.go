@@ -315,6 +315,7 @@ func TestNothingSecretIsWritten(t *testing.T) {
 	r.get("/"+link.Token, link.Token)
 	r.get("/api/session", issuer.Token)
 	said := r.must("listeners", "--json") + r.must("links", "--json") + r.must("status", "--json")
+	said += r.run("doctor", "--json").out + r.run("doctor").out
 	r.must("revoke", link.ID)
 	closed(t, conn)
 	r.quit()
@@ -331,7 +332,8 @@ func TestNothingSecretIsWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(wrote) < 5 || !strings.Contains(wrote["log"], "listener joined") || !strings.Contains(wrote["log"], "refused") {
+	if len(wrote) < 5 || !strings.Contains(wrote[filepath.Join(r.data, "earshot.log")], "listener joined") ||
+		!strings.Contains(said, "earshot.log") || !strings.Contains(wrote["log"], "listener joined") || !strings.Contains(wrote["log"], "refused") {
 		t.Fatalf("nothing was looked at: %v", wrote)
 	}
 	for _, tok := range []string{link.Token, issuer.Token} {

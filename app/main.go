@@ -14,6 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"earshot/server"
+	"earshot/server/line"
 	"earshot/server/token"
 )
 
@@ -24,7 +25,10 @@ const (
 	exitNotRunning = 3
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	joinConsole()
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
 
 // commands is the command line.
 type commands struct {
@@ -34,13 +38,19 @@ type commands struct {
 	Link      linkCommand      `cmd:"" help:"Print a new share link."`
 	Start     startCommand     `cmd:"" help:"Let listeners hear this computer."`
 	Stop      stopCommand      `cmd:"" help:"Stop that; who listens stays connected and hears silence."`
+	Quit      quitCommand      `cmd:"" help:"End the running app."`
 	Status    statusCommand    `cmd:"" help:"Say what the running app does."`
+	Outputs   outputsCommand   `cmd:"" help:"Say which outputs there are, and which programs play, for the settings output, program and never-share."`
 	Listeners listenersCommand `cmd:"" help:"Say who listens."`
 	Kick      kickCommand      `cmd:"" help:"Remove a listener."`
 	Links     linksCommand     `cmd:"" help:"Say which links are good, and who listens by them."`
 	Revoke    revokeCommand    `cmd:"" help:"Withdraw links: who listens by them is removed within a second."`
+	Relay     relayCommand     `cmd:"" help:"Publish to relays, too, where anybody can reach you."`
+	Token     tokenCommand     `cmd:"" help:"Print a token for a program that publishes to a relay."`
 	Key       keyCommand       `cmd:"" help:"Change the key that links are signed with."`
+	Doctor    doctorCommand    `cmd:"" help:"Look for what may be wrong, and say what to do about it; the answer can go into a bug report."`
 	Version   versionCommand   `cmd:"" help:"Print the versions of Earshot and what is in it."`
+	Man       manCommand       `cmd:"" hidden:"" help:"Print the manual page, in man(7)."`
 }
 
 // console is what commands print to.
@@ -80,18 +90,30 @@ func run(args []string, out, errs io.Writer) int {
 	switch {
 	case exited >= 0: // after --help
 		return exited
-	case settingErr != nil:
+	case err != nil && settingErr != nil:
 		return fail(exitUsage, settingErr)
 	case err != nil:
 		return fail(exitUsage, err)
 	}
+	c.Settings.given = map[string]bool{}
 	for _, path := range ctx.Path {
+		if path.Flag != nil && path.Flag.Group != nil && path.Flag.Group.Key == settingsGroup {
+			c.Settings.given[path.Flag.Name] = true
+		}
 		if path.Flag != nil && !path.Resolved && (path.Flag.Name == "listen" || path.Flag.Name == "public-url") {
 			c.Link.here = true
 		}
+		if path.Flag != nil && !path.Resolved && path.Flag.Name == "start" {
+			c.Settings.asked = c.Settings.Start
+		}
 	}
 	c.Settings.keys = keys
-	if err = c.Settings.complete(); err == nil {
+	err = c.Settings.complete()
+	if settingErr != nil {
+		err = &usageError{settingErr}
+	}
+	if name := ctx.Command(); err == nil || name == "run" || name == "doctor" {
+		c.Settings.wrong = err
 		err = ctx.Run(&c.Settings, &console{out, errs})
 	}
 	var usage *usageError
@@ -152,10 +174,17 @@ func (o *statusCommand) Run(s *settings, c *console) error {
 	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, st.line())
 	if st.Output != "" {
-		fmt.Fprintf(w, "Sound\t%s\n", st.Output)
+		muted := ""
+		if st.Muted {
+			muted = " (muted here)"
+		}
+		fmt.Fprintf(w, "Sound\t%s%s\n", line.Clean(st.Output, 60), muted)
 	}
 	fmt.Fprintf(w, "Title\t%s\n", st.Title)
 	fmt.Fprintf(w, "Links\t%s (work %s)\n", st.URL, st.Reach)
+	for _, r := range st.Relays {
+		fmt.Fprintf(w, "Relay\t%s\n", r.line())
+	}
 	return w.Flush()
 }
 
@@ -166,6 +195,8 @@ func (st *status) line() string {
 		return "Trouble: " + st.Trouble
 	case st.State == stateStopped:
 		return "Stopped"
+	case st.Note != "":
+		return "Live, but silent: " + st.Note
 	case st.Listeners == 0:
 		return "Live · nobody listening"
 	}

@@ -48,6 +48,8 @@ func (n *notifier) notify(ctx context.Context, title, text string) error {
 	body := strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(text) // it is markup
 	hints := map[string]dbus.Variant{
 		"image-data": dbus.MakeVariant(picture),
+		// By which the desktop keeps what the user has set for Earshot's.
+		"desktop-entry": dbus.MakeVariant("earshot"),
 		// A chime would be captured, and every listener would hear it.
 		"suppress-sound": dbus.MakeVariant(true),
 	}

@@ -32,6 +32,9 @@ func TestNotify(t *testing.T) {
 	if err := dbus.Store([]any{all[0].Hints["image-data"].Value()}, &picture); err != nil || len(picture.Data) != 64*64*4 || !picture.Alpha {
 		t.Errorf("the picture is %dx%d with %d bytes, %v", picture.Width, picture.Height, len(picture.Data), err)
 	}
+	if entry, _ := all[0].Hints["desktop-entry"].Value().(string); entry != "earshot" {
+		t.Errorf("it is of the program %q", entry)
+	}
 	if quiet, _ := all[0].Hints["suppress-sound"].Value().(bool); !quiet {
 		t.Error("the notification may chime, and listeners would hear it")
 	}

@@ -23,6 +23,9 @@ import (
 // binary returns the path of earshot as the tests of this package run it: built
 // once, from this tree.
 var binary = sync.OnceValues(func() (string, error) {
+	if path := os.Getenv("EARSHOT_BINARY"); path != "" { // where there is no go
+		return path, nil
+	}
 	path := filepath.Join(scratch, "earshot")
 	out, err := exec.Command("go", "build", "-tags", "nolibopusfile", "-o", path, ".").CombinedOutput()
 	if err != nil {
@@ -83,6 +86,7 @@ func plainEnv(home string) []string {
 		"XDG_CONFIG_HOME=" + filepath.Join(home, "config"),
 		"XDG_RUNTIME_DIR=" + home,
 		"DBUS_SESSION_BUS_ADDRESS=unix:path=/nonexistent",
+		"DBUS_SYSTEM_BUS_ADDRESS=unix:path=/nonexistent",
 	}
 }
 
@@ -110,6 +114,7 @@ type running struct {
 	cmd  *exec.Cmd
 	env  []string
 	data string
+	in   []string // what runs it: nsenter and its arguments, say
 	log  *output
 	done chan struct{} // closed when it has ended
 }
@@ -145,6 +150,10 @@ func launch(t testing.TB, env []string, args ...string) *running {
 func (r *running) start(args ...string) {
 	r.t.Helper()
 	r.cmd = earshot(context.Background(), r.t, r.env, append([]string{"--data", r.data}, args...)...)
+	if len(r.in) > 0 {
+		r.cmd = exec.Command(r.in[0], append(r.in[1:len(r.in):len(r.in)], r.cmd.Args...)...)
+		r.cmd.Env = r.env
+	}
 	r.cmd.Stdout, r.cmd.Stderr = r.log, r.log
 	if err := r.cmd.Start(); err != nil {
 		r.t.Fatal(err)

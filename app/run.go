@@ -4,15 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
 	"os/signal"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
-	"unicode"
 
 	"github.com/gofrs/flock"
 
@@ -27,6 +26,9 @@ import (
 // whose closing a frozen sound server can hold up.
 const stopTimeout = 5 * time.Second
 
+// startLimit is how long a second start waits for the first to be up.
+const startLimit = 5 * time.Second
+
 type runCommand struct {
 	Headless bool `help:"Run without a tray."`
 }
@@ -37,27 +39,30 @@ type app struct {
 	console  *console
 	log      *slog.Logger
 	data     dataFolder
+	choices  *choiceFile
 	access   *access
 	hub      *server.Hub
 	server   *server.Server
 	engine   *engine
+	sound    *sound
+	mutes    *capture.Mutes // nil where what was muted isn't known
+	relays   *relays
 	listen   net.Addr
 
 	changes chan struct{} // capacity 1: something that the tray shows has changed
+	cancel  func()        // ends the program
 }
 
 func (r *runCommand) Run(s *settings, c *console) error {
 	err := r.run(s, c)
 	if err != nil && !r.Headless {
 		// After a login nobody sees what is printed.
-		var n notifier
-		defer n.close()
-		_ = n.notify(context.Background(), "Earshot can't start", err.Error())
+		announce("Earshot can't start", err.Error())
 	}
 	return err
 }
 
-func (r *runCommand) run(s *settings, c *console) error {
+func (r *runCommand) run(s *settings, c *console) (err error) {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	signal.Ignore(syscall.SIGHUP) // a tray app stays when its terminal is closed
@@ -71,12 +76,42 @@ func (r *runCommand) run(s *settings, c *console) error {
 	if err != nil {
 		return fmt.Errorf("lock data folder: %w", err)
 	}
-	if !locked {
-		return alreadyRunning(s, c, data)
+	switch {
+	case !locked && s.wrong != nil:
+		return s.wrong
+	case !locked:
+		return alreadyRunning(s, c, data, r.Headless)
 	}
 	defer func() { _ = lock.Close() }()
 
-	a := &app{settings: s, console: c, log: s.logger(c.err), data: data, changes: make(chan struct{}, 1)}
+	file, logErr := openLog(logPath(s.Data), logMost)
+	out := c.err
+	if logErr == nil {
+		defer func() {
+			if err != nil { // the terminal is told by main
+				s.logger(file).Error("earshot ended", "err", err)
+			}
+			file.close()
+		}()
+		out = io.MultiWriter(file, c.err) // this first: a terminal may be gone
+	}
+	a := &app{settings: s, console: c, log: s.logger(out), data: data, changes: make(chan struct{}, 1)}
+	if logErr != nil {
+		a.log.Warn("no log is kept", "err", logErr)
+	}
+	if a.mutes, err = capture.OpenMutes(data.muted()); err != nil {
+		a.log.Warn("nothing can be muted", "err", err)
+	} else {
+		// Before all that may fail: nobody shall stay without sound for that.
+		capture.Unmute(ctx, a.log, a.mutes)
+	}
+	if s.wrong != nil {
+		return s.wrong
+	}
+	if a.choices, err = openChoices(data.choices()); err != nil {
+		a.log.Warn("settings as without the menu", "err", err)
+	}
+	s.use(a.choices.get())
 	if a.access, err = openAccess(s, data); err != nil {
 		return err
 	}
@@ -87,7 +122,7 @@ func (r *runCommand) run(s *settings, c *console) error {
 	if err != nil {
 		return err
 	}
-	a.listen = ln.Addr()
+	a.listen, a.cancel = ln.Addr(), cancel
 	control, err := listenControl(data.control())
 	if err != nil {
 		return errors.Join(err, ln.Close())
@@ -96,6 +131,7 @@ func (r *runCommand) run(s *settings, c *console) error {
 	if err != nil {
 		return errors.Join(err, ln.Close(), control.Close())
 	}
+	a.log.Info("earshot started", "version", version, "commit", commit(), "pid", os.Getpid(), "listen", a.listen)
 	if s.Start {
 		a.engine.start()
 	}
@@ -113,6 +149,15 @@ func (r *runCommand) run(s *settings, c *console) error {
 	}
 	part(func() error { return a.server.Run(ctx, ln) })
 	part(func() error { return serveControl(ctx, control, a) })
+	part(func() error { watchSleep(ctx, a.log, a.sleep); return nil })
+	part(func() error { a.warnOfFirewall(ctx); return nil })
+	if s.Source.kind == "auto" || s.Source.kind == "loopback" {
+		part(func() error {
+			capture.Watch(ctx, capture.WatchConfig{Log: a.log, Mutes: a.mutes, Tell: a.sound.saw})
+			return nil
+		})
+	}
+	part(func() error { return a.relays.Run(ctx) })
 	sound := make(chan struct{})
 	go func() { a.engine.run(ctx); close(sound) }()
 
@@ -148,7 +193,7 @@ func (a *app) newEngine() error {
 		Title:   s.Title,
 		Format:  server.Format{Frame: time.Duration(s.Frame), Bitrate: int(s.Bitrate)},
 		Clock:   clock,
-		Changed: a.changed,
+		Changed: func() { a.engine.audience() },
 	})
 	if err != nil {
 		return err
@@ -158,8 +203,13 @@ func (a *app) newEngine() error {
 		return err
 	}
 	p := &audio.Pipeline{Encoder: encoder, Frame: time.Duration(s.Frame)}
+	a.relays = a.newRelays(clock)
 	a.engine = newEngine(a.hub, p, a.changed, a.log)
-	from := capture.Config{Clock: clock, Log: a.log, Report: a.engine.report}
+	a.engine.relays = a.relays
+	if a.sound, err = openSound(s, a.data.sound(), a.engine.demand, a.changed, a.log); err != nil {
+		return err
+	}
+	from := capture.Config{Clock: clock, Log: a.log, Frame: time.Duration(s.Frame), Report: a.engine.report, Demand: a.engine.demand, Mutes: a.mutes}
 	switch s.Source.kind {
 	case "auto":
 		p.Source = capture.NewAuto(from)
@@ -211,16 +261,6 @@ func (a *app) greet(headless bool) {
 	}
 }
 
-// quote writes s as a shell takes it for one word.
-func quote(s string) string {
-	if !strings.ContainsFunc(s, func(r rune) bool {
-		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("/._-", r)
-	}) {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}
-
 // place is where listeners find this app just now; the network may change.
 func (a *app) place() (place, error) { return a.settings.place(a.listenAddress()) }
 
@@ -248,16 +288,19 @@ const (
 func (a *app) status() status {
 	e := a.engine.status()
 	st := status{
-		Version:   version,
-		PID:       os.Getpid(),
-		State:     stateStopped,
-		Trouble:   e.trouble,
-		Output:    e.output,
-		Title:     a.settings.Title,
-		Listeners: len(a.hub.Listeners()),
-		Refused:   a.server.Refused(),
-		Listen:    a.listen.String(),
+		Version: version,
+		PID:     os.Getpid(),
+		State:   stateStopped,
+		Trouble: e.trouble,
+		Output:  e.output,
+		Note:    e.note,
+		Muted:   e.muted,
+		Title:   a.settings.Title,
+		Relays:  a.relays.status(),
+		Refused: a.server.Refused(),
+		Listen:  a.listen.String(),
 	}
+	st.Listeners = a.countListeners()
 	switch {
 	case e.trouble != "":
 		st.State = stateTrouble
@@ -273,22 +316,43 @@ func (a *app) status() status {
 	return st
 }
 
-func (a *app) listeners() []server.Listener { return a.hub.Listeners() }
-func (a *app) start()                       { a.engine.start() }
-func (a *app) stop()                        { a.engine.stop() }
+func (a *app) start() { a.engine.start() }
+func (a *app) stop()  { a.engine.stop() }
+
+// listeners implements controlled: here and at relays.
+func (a *app) listeners() []server.Listener {
+	there, _ := a.relays.listeners()
+	return append(a.hub.Listeners(), there...)
+}
+
+// countListeners is how many there are, of whom relays name 200 each.
+func (a *app) countListeners() int {
+	there, more := a.relays.listeners()
+	return len(a.hub.Listeners()) + len(there) + more
+}
 
 // alreadyRunning answers a second start with the same data folder: it makes the
-// first one live if it was asked to be.
-func alreadyRunning(s *settings, c *console, data dataFolder) error {
+// first one live if it was asked to be, and says so, also to who clicked an icon
+// and sees no terminal.
+func alreadyRunning(s *settings, c *console, data dataFolder, headless bool) error {
 	method, what := "GET", "status"
-	if s.Start {
+	if s.asked { // a setting was for its own start, and may have been stopped since
 		method, what = "POST", "start"
 	}
 	var st status
-	if err := call(data.control(), method, what, &st); err != nil {
+	err := call(data.control(), method, what, &st)
+	// Both may have been started by a login, and the other not be that far yet.
+	for end := time.Now().Add(startLimit); errors.Is(err, errNotRunning) && time.Now().Before(end); {
+		time.Sleep(startLimit / 50)
+		err = call(data.control(), method, what, &st)
+	}
+	if err != nil {
 		return fmt.Errorf("another earshot is just starting, ending, or hangs; it holds %s. Try again, or end it: %v", data.lock(), err)
 	}
-	_, err := fmt.Fprintf(c.out, "Earshot is already running (process %d), with the settings that it was started with. %s\n", st.PID, st.line())
+	if !headless {
+		announce("Earshot is already running", st.line()+". Its icon is in the system tray.") // where there is no desktop the terminal says it
+	}
+	_, err = fmt.Fprintf(c.out, "Earshot is already running (process %d), with the settings that it was started with. %s\n", st.PID, st.line())
 	return err
 }
 
@@ -297,11 +361,11 @@ func listen(addr string) (net.Listener, error) {
 	ln, err := net.Listen("tcp", addr)
 	_, port, _ := net.SplitHostPort(addr)
 	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
+	case errors.Is(err, addressInUse):
 		return nil, fmt.Errorf("port %s is taken by another program (or another Earshot): stop that, or choose another port with --listen :PORT", port)
-	case errors.Is(err, syscall.EACCES):
+	case errors.Is(err, addressDenied):
 		return nil, fmt.Errorf("port %s is not allowed for this user: choose one above 1023 with --listen :PORT", port)
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
+	case errors.Is(err, addressMissing):
 		return nil, fmt.Errorf("this computer does not have the address %s: choose another with --listen HOST:PORT, or --listen :PORT for all that it has", addr)
 	case err != nil:
 		return nil, fmt.Errorf("open %s for listeners: %w", addr, err)

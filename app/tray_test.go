@@ -81,7 +81,7 @@ func TestTrayStartsAndStops(t *testing.T) {
 	r, icon, _ := onDesktop(t, plainEnv(t.TempDir()))
 	icon.WaitStatus("Stopped")
 	shows(t, icon, "stopped", icons.Idle)
-	want := []string{"Stopped", "Start", "Copy share link", "More links", "Listeners", "Start on login", "Quit"}
+	want := []string{"Stopped", "Start", "Copy share link", "More links", "Listeners", "Start on login", "Go live when started", "Notifications", "Quit"}
 	if got := traytest.Labels(icon.Menu()); !slices.Equal(got, want) {
 		t.Errorf("the menu is %q, want %q", got, want)
 	}
@@ -343,7 +343,7 @@ func TestTrayInAPanel(t *testing.T) {
 	beside = image.Rect(620, 165, 790, 215)
 	waitFor(t, "what can be done about her", func() bool { return changed(part(before, beside), part(panel.Screen(), beside)) > 5_000 })
 	var shot bytes.Buffer
-	if err := png.Encode(&shot, part(panel.Screen(), image.Rect(0, 0, 800, 240))); err != nil {
+	if err := png.Encode(&shot, part(panel.Screen(), image.Rect(0, 0, 800, 305))); err != nil {
 		t.Fatal(err)
 	}
 	picture(t, "tray.png", shot.Bytes())
@@ -352,6 +352,25 @@ func TestTrayInAPanel(t *testing.T) {
 		t.Errorf("exit status %d", status)
 	}
 	waitFor(t, "the icon to go", func() bool { return !has(icons.Listening)() })
+}
+
+// When the panel crashes and is back, so is the icon, as it should be now.
+func TestTrayWhenThePanelRestarts(t *testing.T) {
+	panel := traytest.StartPanel(t)
+	r := launch(t, panel.Env(plainEnv(t.TempDir())), "--source", "tone")
+	has := func(file []byte) func() bool {
+		return func() bool { return hasColour(panel.Icon(), pictureColour(t, file)) }
+	}
+	waitFor(t, "the icon in the panel", has(icons.Idle))
+	for range 3 {
+		panel.Restart()
+		waitFor(t, "the icon in the new panel", has(icons.Idle))
+	}
+	panel.Click(1)
+	r.waitStatus("live", func(st status) bool { return st.State == stateLive })
+	waitFor(t, "the icon to change", has(icons.Live))
+	panel.Restart()
+	waitFor(t, "the icon for live in the new panel", has(icons.Live))
 }
 
 // pictureColour is the one colour of a tray icon.

@@ -1,6 +1,7 @@
 # What build/run, build/test and build/bench share. Sourced by bash with -eu.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. build/opus.sh
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -66,7 +67,7 @@ need_to_build() {
   need 'pkg-config --exists opus' libopus-dev opus-devel opus
   need 'have node' nodejs nodejs nodejs
   need 'have npm' npm nodejs-npm npm
-  need '[ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki/tls/certs/ca-bundle.crt ]' ca-certificates ca-certificates ca-certificates
+  need '[ -e /etc/ssl/certs/ca-certificates.crt ] || [ -e /etc/pki/tls/certs/ca-bundle.crt ] || [ -e /etc/ssl/cert.pem ]' ca-certificates ca-certificates ca-certificates
 }
 
 need_to_run() {
@@ -146,7 +147,59 @@ build_player() {
 
 tags=nolibopusfile # hraban/opus without libopusfile and libogg
 
+# build_relay builds bin/earshot-relay, which needs nothing but the kernel.
+build_relay() {
+  CGO_ENABLED=0 go build -buildvcs=auto -trimpath -o bin/earshot-relay ./app/relay >&2
+}
+
 # build_app builds bin/earshot.
 build_app() {
   go build -buildvcs=auto -tags $tags -trimpath -o bin/earshot ./app >&2
 }
+
+need_to_build_windows() {
+  need 'have x86_64-w64-mingw32-gcc' gcc-mingw-w64-x86-64 mingw64-gcc mingw-w64-gcc
+  need 'have make' make make make
+}
+
+# for_windows COMMAND... runs it with Go set up to build for Windows.
+for_windows() {
+  local opus
+  opus=$(opus_for x86_64-w64-mingw32) || return
+  PKG_CONFIG_LIBDIR=$opus/lib/pkgconfig CGO_ENABLED=1 GOOS=windows GOARCH=amd64 CC=x86_64-w64-mingw32-gcc CGO_CFLAGS='-O2 -Wno-stringop-overflow' "$@"
+}
+
+# build_windows [FLAG...] builds bin/earshot.exe, which needs no DLL but the
+# system's. As a windowsgui program it opens no console window at a login.
+build_windows() {
+  for_windows go build -buildvcs=auto -tags $tags -trimpath -ldflags '-H windowsgui -s -w' -o bin/earshot.exe "$@" ./app >&2
+}
+
+need_wine() {
+  need_to_build_windows
+  need 'have wine && [ -e /usr/lib/wine/wine64 ]' 'wine wine64' wine wine
+}
+
+# for_wine COMMAND... runs it with what Wine needs in the environment: the
+# folder bin/wine, made anew by wine_prefix, and neither a display nor a sound
+# server.
+for_wine() {
+  env -u DISPLAY -u WAYLAND_DISPLAY -u XDG_CONFIG_HOME -u XDG_DATA_HOME WINEPREFIX="$PWD/bin/wine" WINEDEBUG=-all \
+    WINEDLLOVERRIDES='mscoree,mshtml=' PULSE_SERVER=none "$@"
+}
+
+# wine_prefix makes a Windows of its own for the tests, with what Wine 8 lacks
+# for Go programs (build/wine.c).
+wine_prefix() {
+  if [ -e bin/wine ]; then
+    for_wine wineserver -k || true
+    rm -rf bin/wine
+  fi
+  mkdir -p bin
+  for_wine wineboot --init >bin/wine.log 2>&1 || { cat bin/wine.log >&2; die "Wine made no Windows."; }
+  x86_64-w64-mingw32-gcc -O2 -Wall -shared -o bin/wine/drive_c/windows/system32/bcryptprimitives.dll build/wine.c -ladvapi32
+}
+
+# for_darwin COMMAND... runs it with Go set up to type-check for macOS, for which
+# nothing can be built elsewhere.
+for_darwin() { CGO_ENABLED=1 GOOS=darwin GOARCH=arm64 CC=$PWD/build/darwin-cc "$@"; }

@@ -353,6 +353,10 @@ func (l *Lease) keep() {
 	m := l.member
 	timer := time.NewTimer(renewEvery)
 	defer timer.Stop()
+	// By itself: a connection that takes nothing can hold up a write for longer.
+	left := func() time.Duration { return time.Duration(l.until.Load()) - m.bus.now() }
+	end := time.AfterFunc(left(), func() { l.lose(ErrLost) })
+	defer end.Stop()
 	for {
 		select {
 		case <-l.ctx.Done():
@@ -360,22 +364,18 @@ func (l *Lease) keep() {
 		case <-l.news:
 		case <-timer.C:
 		}
-		left := time.Duration(l.until.Load()) - m.bus.now()
-		if left <= 0 {
-			l.lose(ErrLost)
-			return
-		}
 		m.mu.Lock()
 		r := m.known
 		current := m.lease == l && r.Epoch == l.epoch
 		m.mu.Unlock()
 		next := renewEvery
 		if current {
-			ctx, cancel := context.WithTimeout(l.ctx, left)
+			ctx, cancel := context.WithTimeout(l.ctx, left())
 			began := m.bus.now()
 			switch err := l.store(ctx, r); {
 			case err == nil:
 				l.until.Store(int64(began + leaseHeld))
+				end.Reset(left())
 			case errors.Is(err, ErrLost):
 				l.lose(err)
 			default:
@@ -383,7 +383,7 @@ func (l *Lease) keep() {
 			}
 			cancel()
 		}
-		timer.Reset(min(next, max(0, time.Duration(l.until.Load())-m.bus.now())))
+		timer.Reset(next)
 	}
 }
 

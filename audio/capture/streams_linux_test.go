@@ -196,7 +196,7 @@ func TestProgramMovesToPrivateOutput(t *testing.T) {
 			begins, _ := tape.Begins()
 			private := clock + begins.Sub(wall)
 			for _, b := range l.heard() {
-				const exact = 4 * time.Millisecond // as both times are estimated
+				const exact = 10 * time.Millisecond // as both times are estimated, on a busy machine
 				if b.at > private+exact && audiotest.Level(b.pcm[:], 997) > 0.001 {
 					t.Errorf("a sample from %v after it began to sound there", b.at-private)
 				}

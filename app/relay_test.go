@@ -476,8 +476,7 @@ func TestEmbed(t *testing.T) {
 		p := openChromium(t, soundEnv(t, sound), "host-resolver-rules=MAP *.test 127.0.0.1", "disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests")
 		c := p.tab.(*chromium)
 		// clickPlay clicks where the frame's page has its button.
-		clickPlay := func(host string) {
-			c.navigate("http://" + host + ":" + port + path)
+		clickPlay := func() {
 			var box struct{ X, Y, W, H float64 }
 			waitFor(t, "the frame", func() bool {
 				c.evaluate(`(() => { const b = document.querySelector("iframe")?.getBoundingClientRect(); return b ? {X: b.x, Y: b.y, W: b.width, H: b.height} : {X: 0, Y: 0, W: 0, H: 0} })()`, &box)
@@ -486,16 +485,23 @@ func TestEmbed(t *testing.T) {
 			time.Sleep(2 * time.Second) // the frame's page tells nobody that it is there
 			do(c, chromedp.MouseClickXY(box.X+box.W/2, box.Y+box.H*0.4))
 		}
-		clickPlay("other.test")
+		c.navigate("http://other.test:" + port + path)
+		clickPlay()
 		time.Sleep(2 * time.Second)
 		if n := app.status().Listeners; n > 0 {
 			t.Errorf("%s: a site that may not shows the page", path)
 		}
-		clickPlay("blog.test")
-		app.waitStatus("a listener", func(s status) bool { return s.Listeners == 1 })
-		waitTone(t, sound, path, capture.DefaultTone)
-		c.navigate("about:blank")
-		app.waitStatus("nobody", func(s status) bool { return s.Listeners == 0 })
+		c.navigate("http://blog.test:" + port + path)
+		// The browser may keep a page that was left, to go back to: nobody listens there.
+		for range 2 {
+			clickPlay()
+			app.waitStatus("a listener", func(s status) bool { return s.Listeners == 1 })
+			waitTone(t, sound, path, capture.DefaultTone)
+			c.navigate("about:blank")
+			app.waitStatus("nobody", func(s status) bool { return s.Listeners == 0 })
+			var timer int
+			c.evaluate(`setTimeout(() => history.back())`, &timer)
+		}
 	}
 }
 

@@ -254,7 +254,11 @@ document.addEventListener("visibilitychange", () => {
 });
 addEventListener("focus", () => model.wanted && player?.wake()); // back from a call, say
 // A page that is left may be kept in memory, with its connections, to go back to.
-addEventListener("pagehide", () => model.wanted && stop());
+addEventListener("pagehide", () => {
+  if (model.wanted) stop();
+  player?.leave();
+});
+addEventListener("pageshow", () => player?.back());
 // Another link pasted into the address bar: the same document, so start over with it.
 addEventListener("hashchange", () => location.hash.length > 1 && location.reload());
 

@@ -45,6 +45,8 @@ export interface Target {
  * audio device with the jitter buffer in front of it on play.
  */
 export class Player {
+  private fetched: Worker | null = null;
+  /** The same, once it runs. */
   private worker: Worker | null = null;
   /** What the worker is to be told once it runs. */
   private waiting: [message: ToWorker, transfer: Transferable[]][] = [];
@@ -84,6 +86,22 @@ export class Player {
     this.playing = this.owner = null;
   }
 
+  /**
+   * Leaves the server at once, since the page may be frozen next: told to, the
+   * worker might be frozen with its socket open, which the browser then keeps.
+   */
+  leave(): void {
+    this.stop();
+    this.fetched?.terminate();
+    this.fetched = this.worker = null;
+    this.waiting = [];
+  }
+
+  /** Is ready to play again after {@link leave}. */
+  back(): void {
+    if (!this.fetched) this.fetch();
+  }
+
   /** Wakes what may have fallen asleep: call it when the page is shown, the network is back, or in a click's handler. */
   wake(click = false): void {
     if (!this.playing || !this.target) return;
@@ -109,15 +127,17 @@ export class Player {
 
   private fetch(): void {
     const worker = new Worker(WORKER);
+    this.fetched = worker;
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.take(data, worker);
     worker.onerror = ({ message }) => {
       // Without a message it is the network's fault, not the program's.
       if (this.worker || message) this.listener.broken();
-      else setTimeout(() => this.fetch(), AGAIN);
+      else setTimeout(() => worker === this.fetched && this.fetch(), AGAIN);
     };
   }
 
   private take(message: FromWorker, worker: Worker): void {
+    if (worker !== this.fetched) return;
     if (message.type === "up") {
       this.worker = worker;
       for (const [message, transfer] of this.waiting.splice(0)) worker.postMessage(message, transfer);

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math"
 	"os/exec"
 	"strings"
@@ -34,9 +35,48 @@ func (s *Server) PlaySine(sink string, hz float64) *Player {
 // PlaySineAs is PlaySine by a program of that name.
 func (s *Server) PlaySineAs(program, sink string, hz float64) *Player {
 	s.t.Helper()
+	return s.playAs(program, sink, newSine(hz))
+}
+
+// rampLength is how long a ramp takes: by samples of 16 bits its times are known to
+// 0.3 ms.
+const rampLength = 8 * time.Second
+
+// PlayRampAs plays what rises from 0.1 to 0.9 of full scale again and again, so
+// that a sample's level tells which it is.
+func (s *Server) PlayRampAs(program, sink string) *Player {
+	s.t.Helper()
+	return s.playAs(program, sink, new(ramp))
+}
+
+func (s *Server) playAs(program, sink string, sound io.Reader) *Player {
+	s.t.Helper()
 	cmd := s.player(sink, "pacat", "--raw", "--format=float32le", "--rate=48000", "--channels=2", "--client-name="+program)
-	cmd.Stdin = newSine(hz)
+	cmd.Stdin = sound
 	return &Player{start(s.t, cmd)}
+}
+
+// RampAfter returns for how long PlayRampAs has played from one level to another,
+// below zero where it is the other way round.
+func RampAfter(from, to float64) time.Duration {
+	return time.Duration(math.Remainder((to-from)/0.8, 1) * float64(rampLength))
+}
+
+// ramp is an endless float32le stereo ramp.
+type ramp int
+
+func (r *ramp) Read(p []byte) (int, error) {
+	const frame = 4 * audio.Channels
+	whole := audio.Samples(rampLength)
+	p = p[:len(p)/frame*frame]
+	for i := 0; i < len(p); i += frame {
+		level := math.Float32bits(0.1 + 0.8*float32(int(*r)%whole)/float32(whole))
+		for c := range audio.Channels {
+			binary.LittleEndian.PutUint32(p[i+4*c:], level)
+		}
+		*r++
+	}
+	return len(p), nil
 }
 
 // PlayBriefly plays d of silence into a sink, by a program of that name, and

@@ -66,18 +66,18 @@ type Sound struct {
 	Gaps     []Gap     // in between
 }
 
-// Begins returns when anything at all sounded first; false
-// where nothing did.
-func (t *Tape) Begins() (time.Time, bool) {
+// First returns the first sample that was not silence, as a part of full scale;
+// false where there was none.
+func (t *Tape) First() (float64, bool) {
 	const faint = 30
 	t.spool.mu.Lock()
 	defer t.spool.mu.Unlock()
-	for i, x := range t.spool.mono {
+	for _, x := range t.spool.mono {
 		if x > faint || x < -faint {
-			return t.spool.clock().at(float64(i)), true
+			return float64(x) / 32768, true
 		}
 	}
-	return time.Time{}, false
+	return 0, false
 }
 
 // Gap is a time in which the sound was gone.

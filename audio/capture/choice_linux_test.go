@@ -176,6 +176,11 @@ func TestIdle(t *testing.T) {
 		audiotest.Poll(t, "a recording is left", func() bool { return s.Streams() == 0 })
 		l.clear()
 		s.SetDefaultSink("dock")
+		t.Cleanup(func() {
+			if t.Failed() { // has it, or a program, changed its mind?
+				t.Log("the default output is", s.DefaultSink())
+			}
+		})
 		l.reports("the new output", func(s Status) bool { return s.Output == "Dock" })
 		s.Kill()
 		l.troubled(errNoServer.Error())

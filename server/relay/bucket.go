@@ -60,12 +60,11 @@ var errStale = errors.New("changes of the bucket do not arrive")
 // before it has come, since the server sends changes in their order. Only clock
 // that matters is this relay's own monotonic one.
 func (b *Bus) keep(ctx context.Context) {
-	limited := newLimited(b.log)
 	for ctx.Err() == nil {
 		bk, err := b.openBucket(ctx)
 		if err == nil {
 			if old := b.bucket.Swap(bk); old != nil && !old.created.Equal(bk.created) {
-				b.log.Error("the bucket in nats was deleted and made anew: what was withdrawn is stored no more")
+				b.log.Error("the bucket in nats was deleted and made anew: streams begin anew, and what is withdrawn is stored again")
 				for _, m := range b.members {
 					m.forgetAll()
 				}
@@ -76,7 +75,7 @@ func (b *Bus) keep(ctx context.Context) {
 			return
 		}
 		if b.nc.IsConnected() {
-			limited.warn("nats stores nothing just now", err)
+			b.limited.warn("nats stores nothing just now", err)
 		}
 		if b.storesNothing() {
 			b.elsewhere("nothing was stored for long")

@@ -70,10 +70,11 @@ type Config struct {
 
 // Bus is a relay's connection to the others. Any goroutine may use it.
 type Bus struct {
-	config Config
-	log    *slog.Logger
-	start  time.Time
-	local  bool // the server is embedded
+	config  Config
+	log     *slog.Logger
+	limited *limited
+	start   time.Time
+	local   bool // the server is embedded
 
 	members map[string]*Member // by stream; fixed once it runs
 
@@ -134,6 +135,7 @@ func New(c Config) (*Bus, error) {
 	return &Bus{
 		config:  c,
 		log:     c.Log,
+		limited: newLimited(c.Log),
 		start:   time.Now(),
 		local:   len(c.URLs) == 0,
 		members: map[string]*Member{},
@@ -241,6 +243,7 @@ func (b *Bus) Run(ctx context.Context) error {
 	loops.Go(func() { b.keep(inner) })
 	for _, m := range b.members {
 		loops.Go(func() { m.run(inner) })
+		loops.Go(func() { m.storeWithdrawn(inner) })
 	}
 
 	<-ctx.Done()
@@ -268,7 +271,6 @@ func closeAndWait(nc *nats.Conn) {
 
 // options are how this relay deals with NATS. What is said of live sound is why.
 func (b *Bus) options() ([]nats.Option, error) {
-	limited := newLimited(b.log)
 	options := []nats.Option{
 		nats.Name("earshot-relay " + b.config.Name),
 		// What was meant for others doesn't come back to the sender.
@@ -302,12 +304,12 @@ func (b *Bus) options() ([]nats.Option, error) {
 				b.log.Warn("lost connection to nats", "error", err)
 			}
 		}),
-		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { limited.warn("no connection to nats", err) }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { b.limited.warn("no connection to nats", err) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			if errors.Is(err, nats.ErrSlowConsumer) {
 				b.stats.slow.Add(1)
 			}
-			limited.warn("nats", err)
+			b.limited.warn("nats", err)
 		}),
 	}
 	if b.config.Credentials != "" {

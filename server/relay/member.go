@@ -25,7 +25,7 @@ type Member struct {
 	stream Stream
 
 	wake      chan struct{} // capacity 1
-	withdrawn withdrawals
+	withdrawn *withdrawals
 	clock     clock
 	claiming  chan struct{} // capacity 1: full while a claim is under way
 
@@ -64,12 +64,13 @@ type report struct {
 
 func newMember(b *Bus, s Stream) *Member {
 	return &Member{
-		bus:      b,
-		stream:   s,
-		wake:     make(chan struct{}, 1),
-		claiming: make(chan struct{}, 1),
-		others:   map[string]report{},
-		seats:    map[seatsKey]report{},
+		bus:       b,
+		stream:    s,
+		wake:      make(chan struct{}, 1),
+		withdrawn: newWithdrawals(),
+		claiming:  make(chan struct{}, 1),
+		others:    map[string]report{},
+		seats:     map[seatsKey]report{},
 	}
 }
 
@@ -86,8 +87,9 @@ func (m *Member) again() {
 }
 
 // forgetAll begins anew with a bucket that is another than before, whose
-// revisions start over.
+// revisions start over. What is withdrawn is stored anew.
 func (m *Member) forgetAll() {
+	m.withdrawn.forget()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.lease != nil {
@@ -134,6 +136,7 @@ type told struct {
 
 // look acts on what is so now. due says that what was said may be said again.
 func (m *Member) look(told *told, due bool) {
+	m.tellWithdrawn() // first: it is what cannot wait
 	r := m.stream.Report()
 	r.Relay = m.bus.config.Name
 	m.listen(r)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +19,7 @@ import (
 
 	"earshot/audio"
 	"earshot/server"
+	relaybus "earshot/server/relay"
 	"earshot/server/token"
 )
 
@@ -33,7 +35,7 @@ type relay struct {
 	key    *token.Key
 	addr   string
 	cast   *server.Broadcast
-	store  *token.Store
+	member *relaybus.Member
 	stop   func()
 }
 
@@ -56,28 +58,42 @@ func (r *relay) start() {
 		r.t.Fatal(err)
 	}
 	r.addr = ln.Addr().String()
-	if r.store, err = token.OpenStore(filepath.Join(r.folder, "withdrawn.json"), time.Now); err != nil {
-		r.t.Fatal(err)
-	}
 	known, err := token.ParsePublicLine(r.key.PublicLine(""))
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	v := &token.Verifier{Audience: r.url().String(), Revoked: r.store.Revoked, Now: time.Now}
+	v := &token.Verifier{Audience: r.url().String(), Now: time.Now}
 	v.Use(known)
 	if r.cast, err = server.NewBroadcast(server.BroadcastConfig{Title: "radio", Tokens: v}); err != nil {
 		r.t.Fatal(err)
 	}
-	server.NewSolo(r.cast, r.store)
+	log := slog.New(slog.DiscardHandler)
+	bus, err := relaybus.New(relaybus.Config{Dir: filepath.Join(r.folder, "nats"), Log: log})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	member, err := bus.Serve("radio", r.cast)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.member = member
+	v.Revoked = func(c token.Claims) bool { return member.Withdrawn(c.ID, c.Issued) }
 	srv := server.New(server.Config{
 		Streams: []server.Stream{{Name: "radio", Hub: r.cast.Hub(), Tokens: v, Broadcast: r.cast}},
 		Player:  fstest.MapFS{"index.html": {}},
-		Log:     slog.New(slog.DiscardHandler),
+		Log:     log,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
-	var done sync.WaitGroup
-	done.Go(func() { _ = srv.Run(ctx, ln) })
-	r.stop = func() { cancel(); done.Wait() }
+	ride, stop := context.WithCancel(context.Background())
+	var served, rode sync.WaitGroup
+	rode.Go(func() {
+		if err := bus.Run(ride); err != nil {
+			r.t.Error(err)
+		}
+	})
+	served.Go(func() { _ = srv.Run(ctx, ln) })
+	r.stop = func() { cancel(); served.Wait(); stop(); rode.Wait() }
+	waitFor(r.t, "the relay admits", bus.Admits)
 }
 
 func (r *relay) url() *url.URL {
@@ -249,7 +265,7 @@ func TestWithdraw(t *testing.T) {
 		return l.Withdraw(ctx)
 	}
 	begin := time.Now()
-	if !withdraw("a") || !r.store.Revoked(token.Claims{ID: "a", Issued: time.Now()}) || time.Since(begin) > time.Second {
+	if !withdraw("a") || !r.member.Withdrawn("a", time.Now()) || time.Since(begin) > time.Second {
 		t.Errorf("not withdrawn after %v", time.Since(begin))
 	}
 	r.stop()
@@ -263,8 +279,8 @@ func TestWithdraw(t *testing.T) {
 	}
 	r.start()
 	waitFor(t, "stored", func() bool {
-		all, some := l.Withdrawn()
-		return r.store.Covers(all, some)
+		_, some := l.Withdrawn()
+		return !slices.ContainsFunc(some, func(w token.Withdrawal) bool { return !r.member.Withdrawn(w.ID, time.Now()) })
 	})
 }
 

@@ -107,19 +107,8 @@ func (b *Bus) openBucket(ctx context.Context) (*bucket, error) {
 	defer cancel()
 	kv, err := b.js.KeyValue(ctx, bucketName)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		replicas := b.config.Replicas
-		if b.local {
-			replicas = 1
-		}
-		kv, err = b.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
-			Bucket:         bucketName,
-			Description:    "earshot-relay: who publishes, what is withdrawn",
-			History:        1,
-			Storage:        jetstream.FileStorage,
-			Replicas:       replicas,
-			MaxValueSize:   16 << 10,
-			LimitMarkerTTL: time.Minute, // keys may have an end
-		})
+		replicas := b.config.replicas()
+		kv, err = b.js.CreateKeyValue(ctx, bucketConfig(replicas))
 		if apiErr := new(jetstream.APIError); errors.As(err, &apiErr) && apiErr.Code == 400 && replicas > 1 {
 			err = fmt.Errorf("%w: what must last shall be on %d servers: start them all, or set the relay's replicas to 1", err, replicas)
 		}
@@ -136,6 +125,18 @@ func (b *Bus) openBucket(ctx context.Context) (*bucket, error) {
 		bk.created = s.StreamInfo().Created
 	}
 	return bk, nil
+}
+
+func bucketConfig(replicas int) jetstream.KeyValueConfig {
+	return jetstream.KeyValueConfig{
+		Bucket:         bucketName,
+		Description:    "earshot-relay: who publishes, what is withdrawn",
+		History:        1,
+		Storage:        jetstream.FileStorage,
+		Replicas:       replicas,
+		MaxValueSize:   16 << 10,
+		LimitMarkerTTL: time.Minute, // keys may have an end
+	}
 }
 
 // beat is a heartbeat that was stored.

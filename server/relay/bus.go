@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base32"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -116,10 +118,7 @@ func New(c Config) (*Bus, error) {
 	if !relayName.MatchString(c.Name) {
 		return nil, fmt.Errorf("relay name %q: use 1 to 63 letters, digits, - and _", c.Name)
 	}
-	if c.Replicas == 0 {
-		c.Replicas = 3
-	}
-	if c.Replicas < 1 || c.Replicas > 5 {
+	if c.Replicas < 0 || c.Replicas > 5 {
 		return nil, fmt.Errorf("nats replicas %d: choose 1, 3 or 5", c.Replicas)
 	}
 	for _, text := range c.URLs {
@@ -312,19 +311,46 @@ func (b *Bus) options() ([]nats.Option, error) {
 			b.limited.warn("nats", err)
 		}),
 	}
-	if b.config.Credentials != "" {
-		options = append(options, nats.UserCredentials(b.config.Credentials))
+	access, err := b.config.access()
+	return append(options, access...), err
+}
+
+// access is how to get into a cluster.
+func (c Config) access() (options []nats.Option, err error) {
+	if c.Credentials != "" {
+		if _, err := os.ReadFile(c.Credentials); err != nil {
+			return nil, fmt.Errorf("read nats credentials: %w", err)
+		}
+		options = append(options, nats.UserCredentials(c.Credentials))
 	}
-	if b.config.CA != "" {
-		options = append(options, nats.RootCAs(b.config.CA))
+	if c.CA != "" {
+		text, err := os.ReadFile(c.CA)
+		if err != nil {
+			return nil, fmt.Errorf("read nats authorities: %w", err)
+		}
+		if !x509.NewCertPool().AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("read nats authorities: %s holds no certificate in PEM", c.CA)
+		}
+		options = append(options, nats.RootCAs(c.CA))
 	}
-	if b.config.Cert != "" {
-		if _, err := tls.LoadX509KeyPair(b.config.Cert, b.config.Key); err != nil {
+	if c.Cert != "" {
+		if _, err := tls.LoadX509KeyPair(c.Cert, c.Key); err != nil {
 			return nil, fmt.Errorf("read nats client certificate: %w", err)
 		}
-		options = append(options, nats.ClientCert(b.config.Cert, b.config.Key))
+		options = append(options, nats.ClientCert(c.Cert, c.Key))
 	}
 	return options, nil
+}
+
+// replicas is how many servers keep what must last.
+func (c Config) replicas() int {
+	switch {
+	case len(c.URLs) == 0:
+		return 1
+	case c.Replicas == 0:
+		return 3
+	}
+	return c.Replicas
 }
 
 // again makes all that has been said to nobody be said again.

@@ -26,6 +26,8 @@ const (
 	// 4 to 9 s.
 	renewEvery = 2 * time.Second
 	renewAgain = 250 * time.Millisecond
+	// tellEvery is between two records that are stored.
+	tellEvery = 500 * time.Millisecond
 
 	// queueLength is how many messages of sound wait to be sent: more than a
 	// second of them would come too late.
@@ -166,6 +168,7 @@ func (l *Lease) keep() {
 	defer close(l.kept)
 	m := l.member
 	timer := time.NewTimer(renewEvery)
+	var stored time.Duration // when that was done last
 	defer timer.Stop()
 	// By itself: a connection that takes nothing can hold up a write for longer.
 	left := func() time.Duration { return time.Duration(l.until.Load()) - m.bus.now() }
@@ -176,6 +179,10 @@ func (l *Lease) keep() {
 		case <-l.ctx.Done():
 			return
 		case <-l.news:
+			if wait := stored + tellEvery - m.bus.now(); wait > 0 { // it says something else all the time
+				timer.Reset(wait)
+				continue
+			}
 		case <-timer.C:
 		}
 		m.mu.Lock()
@@ -188,6 +195,7 @@ func (l *Lease) keep() {
 			began := m.bus.now()
 			switch err := l.store(ctx, r); {
 			case err == nil:
+				stored = began
 				l.until.Store(int64(began + leaseHeld))
 				end.Reset(left())
 			case errors.Is(err, ErrLost):

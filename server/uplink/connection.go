@@ -36,6 +36,8 @@ func (u *Uplink) failed(answer *http.Response, err error) (State, string, time.D
 		return Connecting, why, wait
 	case said.Error == string(token.Signature):
 		why = "The relay doesn't know this computer's key. Give it the line that earshot relay key prints."
+	case said.Error == string(token.Withdrawn):
+		return Connecting, why, 0 // the next one is newer
 	case said.Error == string(token.Expired), said.Error == string(token.NotYetValid):
 		why = "The relay takes this computer's token for one of another time: is the clock right?"
 	}
@@ -162,21 +164,32 @@ func (c *connection) write() error {
 				return err
 			}
 		case <-renew.C:
-			raw, err := c.Token()
-			if err != nil {
-				c.Log.Warn("no new token for the relay", "err", err)
-				continue
-			}
-			if err := c.say(server.Said{Type: "token", Token: raw}); err != nil {
+			if err := c.renew(); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// withdraw tells the relay all that is withdrawn.
+// renew gives the relay a new token.
+func (c *connection) renew() error {
+	raw, err := c.Token()
+	if err != nil {
+		c.Log.Warn("no new token for the relay", "err", err)
+		return nil
+	}
+	return c.say(server.Said{Type: "token", Token: raw})
+}
+
+// withdraw tells the relay all that is withdrawn. The token that opened the
+// connection may be of that: a new one comes before.
 func (c *connection) withdraw(version uint64) error {
 	all, some := c.Withdrawn()
+	if !all.IsZero() {
+		if err := c.renew(); err != nil {
+			return err
+		}
+	}
 	for len(some) > chunk {
 		if err := c.say(server.Said{Type: "withdrawn", Some: some[:chunk]}); err != nil {
 			return err

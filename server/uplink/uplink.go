@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
 	"sync"
@@ -23,7 +24,11 @@ import (
 )
 
 const (
-	dialTimeout  = 10 * time.Second
+	// connectTimeout is for a connection, and openTimeout for all until there is a
+	// WebSocket: a relay may wait 10 s for its others before it answers.
+	connectTimeout = 10 * time.Second
+	openTimeout    = 20 * time.Second
+
 	readTimeout  = 15 * time.Second // three of the relay's pings
 	writeTimeout = 5 * time.Second
 	readLimit    = 1 << 20 // bytes of a message: names and figures of 200 listeners
@@ -40,7 +45,11 @@ const (
 	// backlog is how much sound waits for a connection that takes it too
 	// slowly; what is older is worth nothing to who listens live.
 	backlog = 500 * time.Millisecond
-	chunk   = 300 // withdrawals in a message
+	// inKernel is how much of it the system may hold, which can't be dropped: with
+	// what it takes by itself, seconds of sound would come late after a stall. It
+	// is also the longest round trip that is kept up with.
+	inKernel = 500 * time.Millisecond
+	chunk    = 300 // withdrawals in a message
 )
 
 // State is how an Uplink is.
@@ -221,12 +230,11 @@ func (u *Uplink) be(s State, why string) {
 func (u *Uplink) Run(ctx context.Context) {
 	tries := 0
 	for {
-		begin := time.Now()
 		state, why, wait := u.connect(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		if time.Since(begin) > dialTimeout+steady {
+		if was := u.Status(); was.State == Connected && time.Since(was.Since) > steady {
 			tries = 0
 		}
 		if why != u.Status().Why || state != u.Status().State {
@@ -248,6 +256,33 @@ func (u *Uplink) Run(ctx context.Context) {
 	}
 }
 
+// dial connects, with as little room for what waits as is enough.
+func (u *Uplink) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := (&net.Dialer{Timeout: connectTimeout}).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetWriteBuffer(room(u.About())) // else there is more of it
+	}
+	return conn, nil
+}
+
+// room is how many bytes inKernel of sound is, as it goes out: with headers of
+// packets, of WebSocket and TLS.
+func room(about server.About) int {
+	const headers = 64
+	frame := time.Duration(about.Frame * float64(time.Millisecond))
+	if frame <= 0 {
+		frame = 20 * time.Millisecond
+	}
+	bitrate := about.Bitrate
+	if bitrate <= 0 {
+		bitrate = 128_000
+	}
+	return int(inKernel/frame)*headers + int(inKernel.Seconds()*float64(bitrate)/8)
+}
+
 const never = 365 * 24 * time.Hour
 
 // connect publishes over one connection. It returns why that is not, or no more,
@@ -258,7 +293,8 @@ func (u *Uplink) connect(ctx context.Context) (State, string, time.Duration) {
 		return Refused, err.Error(), 0
 	}
 	dialer := websocket.Dialer{
-		HandshakeTimeout: dialTimeout,
+		HandshakeTimeout: openTimeout,
+		NetDialContext:   u.dial,
 		Proxy:            http.ProxyFromEnvironment,
 		Subprotocols:     []string{"earshot.v1"},
 		TLSClientConfig:  u.TLS,
@@ -295,6 +331,9 @@ func (u *Uplink) connect(ctx context.Context) (State, string, time.Duration) {
 		return Connecting, "The connection to the relay was lost: " + reason(err), 0
 	case closed.Code == 4403:
 		return Refused, "Another Earshot with this one's key publishes there now. To take it back, stop and start.", never
+	case closed.Code == 4401:
+		// All that this key made until then was withdrawn. The next token is newer.
+		return Connecting, "All links were withdrawn: Earshot connects anew.", 0
 	case closed.Code >= 4400, closed.Code == websocket.ClosePolicyViolation:
 		return Refused, "The relay ended the connection: " + line.Clean(closed.Text, 60), longestWait
 	}

@@ -150,13 +150,21 @@ type laptop struct {
 
 func (r *relay) laptop(name string) *laptop {
 	r.t.Helper()
+	return r.laptopAt(r.url(), name)
+}
+
+// laptopAt is one that reaches the relay at another address.
+func (r *relay) laptopAt(to *url.URL, name string) *laptop {
+	r.t.Helper()
 	l := &laptop{}
 	l.Uplink = New(Config{
-		URL: r.url(),
+		URL: to,
 		Token: func() (string, error) {
 			return r.token(token.Grant{Scope: token.ScopePublish, Name: name, For: TokenLife}), nil
 		},
-		About: func() server.About { return server.About{Title: "Ann", Frame: 20, State: server.Live} },
+		About: func() server.About {
+			return server.About{Title: "Ann", Frame: 20, Bitrate: 128_000, State: server.Live}
+		},
 		Withdrawn: func() (time.Time, []token.Withdrawal) {
 			l.mu.Lock()
 			defer l.mu.Unlock()
@@ -282,6 +290,53 @@ func TestWithdraw(t *testing.T) {
 		_, some := l.Withdrawn()
 		return !slices.ContainsFunc(some, func(w token.Withdrawal) bool { return !r.member.Withdrawn(w.ID, time.Now()) })
 	})
+}
+
+// What is withdrawn is what a relay is told first of all.
+func TestWithdrawalsComeFirst(t *testing.T) {
+	r := newRelay(t)
+	told := make(chan server.Said, 1)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		conn, err := (&websocket.Upgrader{Subprotocols: []string{"earshot.v1"}}).Upgrade(w, q, nil)
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		var m server.Said
+		if conn.ReadJSON(&m) == nil {
+			select {
+			case told <- m:
+			default:
+			}
+		}
+	})}
+	done := make(chan error)
+	go func() { done <- srv.Serve(ln) }()
+	t.Cleanup(func() { _ = srv.Close(); <-done })
+	to := r.url()
+	to.Host = ln.Addr().String()
+	r.laptopAt(to, "")
+	if m := <-told; m.Type != "withdrawn" || m.N == 0 {
+		t.Errorf("told %+v", m)
+	}
+}
+
+// When all that was made is withdrawn, the laptop is back at once.
+func TestAllWithdrawn(t *testing.T) {
+	r := newRelay(t)
+	l := r.laptop("")
+	waitFor(t, "connected", l.is(Connected))
+	since := l.Status().Since
+	stored, err := r.member.Withdraw([]relaybus.Withdrawal{{All: time.Now()}}) // by another computer with the key
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-stored
+	waitFor(t, "connected anew", func() bool { s := l.Status(); return s.State == Connected && s.Since.After(since) })
 }
 
 func TestReasons(t *testing.T) {

@@ -136,11 +136,21 @@ type fleet struct {
 
 func newFleet(t testing.TB) *fleet {
 	t.Helper()
+	return newFleetWith(t, "public = true")
+}
+
+// newFleetWith has more settings of the stream, and may have more keys for it.
+func newFleetWith(t testing.TB, more string, keys ...*token.Key) *fleet {
+	t.Helper()
 	f := &fleet{t: t, nats: relaytest.NewCluster(t)}
 	folder := t.TempDir()
 	var err error
 	if f.key, err = token.OpenKey(filepath.Join(folder, "key.pem")); err != nil {
 		t.Fatal(err)
+	}
+	var lines []string
+	for _, k := range append(keys, f.key) {
+		lines = append(lines, fmt.Sprintf("%q", k.PublicLine("laptop")))
 	}
 	var ports []int
 	for range f.nats.Nodes {
@@ -171,10 +181,10 @@ urls = [%s]
 name = "r%d"
 [[stream]]
 name = "song"
-public = true
-keys = [%q]
+%s
+keys = [%s]
 max-listeners = 5000
-`, base, port, metrics, filepath.Join(folder, fmt.Sprint("data", i)), strings.Join(urls, ", "), i, f.key.PublicLine("laptop"))
+`, base, port, metrics, filepath.Join(folder, fmt.Sprint("data", i)), strings.Join(urls, ", "), i, more, strings.Join(lines, ", "))
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -203,7 +213,13 @@ max-listeners = 5000
 
 // publish is the laptop: it publishes numbered packets of 20 ms until the test
 // ends, by the way that Earshot takes.
-func (f *fleet) publish() *uplink.Uplink {
+func (f *fleet) publish() *uplink.Uplink { return f.publishBut(nil) }
+
+// publishBut is one that has withdrawn what the function returns, if it is there.
+func (f *fleet) publishBut(withdrawn func() (time.Time, []token.Withdrawal)) *uplink.Uplink {
+	if withdrawn == nil {
+		withdrawn = func() (time.Time, []token.Withdrawal) { return time.Time{}, nil }
+	}
 	clock := audio.NewClock()
 	u := uplink.New(uplink.Config{
 		URL: f.url,
@@ -212,7 +228,7 @@ func (f *fleet) publish() *uplink.Uplink {
 			return raw, err
 		},
 		About:     func() server.About { return server.About{Title: "Song", Frame: 20, State: server.Live} },
-		Withdrawn: func() (time.Time, []token.Withdrawal) { return time.Time{}, nil },
+		Withdrawn: withdrawn,
 		Changed:   func() {},
 		Clock:     clock,
 		Log:       slog.New(slog.DiscardHandler),

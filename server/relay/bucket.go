@@ -109,7 +109,7 @@ func (b *Bus) openBucket(ctx context.Context) (*bucket, error) {
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		replicas := b.config.replicas()
 		kv, err = b.js.CreateKeyValue(ctx, bucketConfig(replicas))
-		if apiErr := new(jetstream.APIError); errors.As(err, &apiErr) && apiErr.Code == 400 && replicas > 1 {
+		if tooFew(err) {
 			err = fmt.Errorf("%w: what must last shall be on %d servers: start them all, or set the relay's replicas to 1", err, replicas)
 		}
 	}
@@ -137,6 +137,13 @@ func bucketConfig(replicas int) jetstream.KeyValueConfig {
 		MaxValueSize:   16 << 10,
 		LimitMarkerTTL: time.Minute, // keys may have an end
 	}
+}
+
+// tooFew tells whether a bucket can't be on as many servers as it shall.
+func tooFew(err error) bool {
+	const alone = 10074 // JSReplicasNotSupportedErr of nats-server
+	api := new(jetstream.APIError)
+	return errors.As(err, &api) && (api.Code == 400 || api.ErrorCode == alone)
 }
 
 // beat is a heartbeat that was stored.

@@ -2,13 +2,13 @@ package relay
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -76,7 +76,6 @@ func words(err error) error {
 	var name x509.HostnameError
 	var ended x509.CertificateInvalidError
 	var lookup *net.DNSError
-	var alert tls.AlertError
 	switch {
 	case err == nil:
 		return nil
@@ -86,7 +85,7 @@ func words(err error) error {
 		return fmt.Errorf("%w: its certificate is for another name: write the URL with that", err)
 	case errors.As(err, &ended):
 		return fmt.Errorf("%w: give the server a new certificate, or set the clock here", err)
-	case errors.As(err, &alert):
+	case strings.Contains(err.Error(), "remote error: tls"), strings.Contains(err.Error(), "after TLS handshake"): // these have no type
 		return fmt.Errorf("%w: the server wants a client certificate that it knows: give cert and key", err)
 	case errors.Is(err, nats.ErrSecureConnRequired), errors.Is(err, nats.ErrSecureConnWanted):
 		return fmt.Errorf("%w: one side has TLS and the other has not: write the URL as tls:// where the server has it, else as nats://", err)
@@ -138,12 +137,11 @@ func tryStore(ctx context.Context, nc *nats.Conn, c Config) error {
 			defer func() { _ = js.DeleteKeyValue(context.WithoutCancel(ctx), config.Bucket) }()
 		}
 	}
-	var api *jetstream.APIError
 	switch {
 	case err == nil:
 	case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount), errors.Is(err, nats.ErrNoResponders):
 		return fmt.Errorf("%w: switch on jetstream in the servers' configuration, and for the relays' account", err)
-	case errors.As(err, &api) && api.Code == 400 && c.replicas() > 1:
+	case tooFew(err) && c.replicas() > 1:
 		return fmt.Errorf("%w: it shall be on %d servers: start them all, or set replicas to 1", err, c.replicas())
 	default:
 		return fmt.Errorf("%w: let the relays' user publish to $JS.API.> and $KV.>, and see that a majority of the servers runs", err)

@@ -210,11 +210,15 @@ func (m *Member) Withdraw(list []Withdrawal) (stored <-chan struct{}, err error)
 	}
 	s := m.withdrawn
 	s.mu.Lock()
-	if len(s.until)+len(list) > maxWithdrawn {
-		if news := slices.DeleteFunc(slices.Clone(list), func(w Withdrawal) bool { _, there := s.until[w.ID]; return there }); len(s.until)+len(news) > maxWithdrawn {
-			s.mu.Unlock()
-			return nil, fmt.Errorf("withdraw: a relay remembers %d links at most: withdraw all at once", maxWithdrawn)
+	more := 0
+	for _, w := range list {
+		if _, there := s.until[w.ID]; w.ID != "" && !there {
+			more++
 		}
+	}
+	if more > 0 && len(s.until)+more > maxWithdrawn {
+		s.mu.Unlock()
+		return nil, fmt.Errorf("withdraw: a relay remembers %d links at most: withdraw all at once", maxWithdrawn)
 	}
 	s.untold = append(s.untold, list...)
 	s.mu.Unlock()

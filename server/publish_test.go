@@ -457,38 +457,6 @@ func TestRace(t *testing.T) {
 	t.Logf("wins: %v", wins)
 }
 
-// Publishers of one identity take over from each other all the time: what a
-// listener gets is each time of one connection, in order.
-func TestNeverMixed(t *testing.T) {
-	r := startRelay(t)
-	listener := r.listen(token.Grant{})
-	done := make(chan struct{})
-	var wait sync.WaitGroup
-	for mark := byte(1); mark <= 20; mark++ {
-		p := r.publisher(0)
-		wait.Go(func() {
-			for p.sound(mark) == nil {
-				select {
-				case <-done:
-					_ = p.Close()
-					return
-				case <-time.After(time.Millisecond):
-				}
-			}
-		})
-		for heard(t, listener, nil).Data[1] != mark {
-		}
-		// From here on there is nothing else.
-		for range 5 {
-			if got := heard(t, listener, nil); got.Data[1] != mark {
-				t.Fatalf("a packet of %d after one of %d", got.Data[1], mark)
-			}
-		}
-	}
-	close(done)
-	wait.Wait()
-}
-
 // What the publisher withdraws ends within a second.
 func TestWithdraw(t *testing.T) {
 	r := startRelay(t)

@@ -61,10 +61,11 @@ func TestCluster(t *testing.T) {
 	ears[2].listen(2)
 	for _, e := range ears[1:] {
 		eventually(t, patience, e.bus.Name()+" hears", func() bool { return e.last().epoch == l.Epoch() })
-		eventually(t, patience, "the clock", func() bool { _, ok := e.member.Clock(); return ok })
-		if at, _ := e.member.Clock(); (at - testClock()).Abs() > 100*time.Millisecond {
-			t.Errorf("the clock is wrong by %v", at-testClock())
-		}
+		// The quickest of the first answers is right, however busy this computer is.
+		eventually(t, patience, "the clock is right", func() bool {
+			at, ok := e.member.Clock()
+			return ok && (at-testClock()).Abs() < 100*time.Millisecond
+		})
 	}
 	if !get(ears[0], func() bool { return ears[0].wanted }) {
 		t.Error("not wanted")

@@ -489,6 +489,7 @@ func TestWithdraw(t *testing.T) {
 	p.say(Said{Type: "withdrawn", N: 6, All: time.Now().Add(time.Hour)})
 	p.say(Said{Type: "withdrawn", Some: []token.Withdrawal{{ID: "a b", Until: time.Now()}}})
 	p.say(Said{Type: "withdrawn", N: 7})
+	time.Sleep(100 * time.Millisecond) // a later answer would be one to this, too
 	p.say(Said{Type: "withdrawn", N: 8})
 	if m := p.until("withdrawn"); m.N != 8 {
 		t.Errorf("answer %+v", m)

@@ -57,16 +57,16 @@ func eventually(t testing.TB, within time.Duration, what string, f func() bool) 
 // connection goes to any that takes it.
 type front struct {
 	ln    net.Listener
-	ports []int
+	hosts []string
 }
 
-func newFront(t testing.TB, ports []int) *front {
+func newFront(t testing.TB, hosts []string) *front {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &front{ln, ports}
+	f := &front{ln, hosts}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -83,8 +83,8 @@ func newFront(t testing.TB, ports []int) *front {
 
 func (f *front) carry(near net.Conn) {
 	defer near.Close()
-	for _, i := range rand.Perm(len(f.ports)) {
-		far, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", f.ports[i]))
+	for _, i := range rand.Perm(len(f.hosts)) {
+		far, err := net.DialTimeout("tcp", f.hosts[i], time.Second)
 		if err != nil {
 			continue
 		}
@@ -140,7 +140,21 @@ func newFleet(t testing.TB) *fleet {
 // newFleetWith has more settings of the stream, and may have more keys for it.
 func newFleetWith(t testing.TB, more string, keys ...*token.Key) *fleet {
 	t.Helper()
-	f := &fleet{t: t, nats: relaytest.NewCluster(t)}
+	near := site{"127.0.0.1", "127.0.0.1", (*exec.Cmd).Start}
+	return newFleetAt(t, relaytest.NewCluster(t), []site{near, near, near}, more, keys...)
+}
+
+// site is where a relay runs: its host, that of its metrics, "" for none, and how
+// it is started there.
+type site struct {
+	host, metrics string
+	start         func(*exec.Cmd) error
+}
+
+// newFleetAt has its relays at the sites, each at the NATS server of that number.
+func newFleetAt(t testing.TB, nats *relaytest.Cluster, sites []site, more string, keys ...*token.Key) *fleet {
+	t.Helper()
+	f := &fleet{t: t, nats: nats}
 	folder := t.TempDir()
 	var err error
 	if f.key, err = token.OpenKey(filepath.Join(folder, "key.pem")); err != nil {
@@ -151,10 +165,12 @@ func newFleetWith(t testing.TB, more string, keys ...*token.Key) *fleet {
 		lines = append(lines, fmt.Sprintf("%q", k.PublicLine("laptop")))
 	}
 	var ports []int
-	for range f.nats.Nodes {
+	var hosts []string
+	for _, at := range sites {
 		ports = append(ports, freePort(t))
+		hosts = append(hosts, fmt.Sprintf("%s:%d", at.host, ports[len(ports)-1]))
 	}
-	f.front = newFront(t, ports)
+	f.front = newFront(t, hosts)
 	base := "http://" + f.front.ln.Addr().String()
 	if f.url, err = uplink.ParseURL(base + "/song"); err != nil {
 		t.Fatal(err)
@@ -164,12 +180,15 @@ func newFleetWith(t testing.TB, more string, keys ...*token.Key) *fleet {
 		for j := range f.nats.Nodes {
 			urls = append(urls, fmt.Sprintf("%q", f.nats.Nodes[(i+j)%len(ports)].URL()))
 		}
-		metrics := freePort(t)
+		metrics, address := freePort(t), ""
+		if sites[i].metrics != "" {
+			address = fmt.Sprintf("%s:%d", sites[i].metrics, metrics)
+		}
 		file := filepath.Join(folder, fmt.Sprintf("relay%d.toml", i))
 		text := fmt.Sprintf(`
 url = %q
-listen = "127.0.0.1:%d"
-metrics = "127.0.0.1:%d"
+listen = %q
+metrics = %q
 data = %q
 log-level = "warn"
 drain = "2s"
@@ -182,7 +201,7 @@ name = "song"
 %s
 keys = [%s]
 max-listeners = 5000
-`, base, port, metrics, filepath.Join(folder, fmt.Sprint("data", i)), strings.Join(urls, ", "), i, more, strings.Join(lines, ", "))
+`, base, hosts[i], address, filepath.Join(folder, fmt.Sprint("data", i)), strings.Join(urls, ", "), i, more, strings.Join(lines, ", "))
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -191,15 +210,15 @@ max-listeners = 5000
 		if os.Getenv("EARSHOT_TEST_LOG") != "" {
 			p.cmd.Stderr = os.Stderr
 		}
-		if err := p.cmd.Start(); err != nil {
+		if err := sites[i].start(p.cmd); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(p.kill)
 		f.programs = append(f.programs, p)
 	}
-	for _, p := range f.programs {
+	for _, host := range hosts {
 		eventually(t, patience, "the relay answers", func() bool {
-			conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", p.port))
+			conn, err := net.Dial("tcp", host)
 			if err == nil {
 				conn.Close()
 			}

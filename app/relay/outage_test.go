@@ -75,9 +75,17 @@ func TestOutage(t *testing.T) {
 	eventually(t, patience, "published", func() bool { return u.Status().State == uplink.Connected })
 	at := f.holder()
 	stays, _ := f.link()
-	listener, status := f.visit(at, stays)
-	if status != http.StatusSwitchingProtocols {
-		t.Fatalf("listener: %d", status)
+	var listener *websocket.Conn
+	for i := range f.programs {
+		eventually(t, patience, "relay admits", func() bool { // once it knows what is withdrawn
+			conn, status := f.visit(i, stays)
+			if i == at {
+				listener = conn
+			} else if conn != nil {
+				conn.Close()
+			}
+			return status == http.StatusSwitchingProtocols
+		})
 	}
 	var last time.Time // when it heard something; the longest time without
 	var longest time.Duration

@@ -73,7 +73,12 @@ func (a *access) issue(g token.Grant) (string, token.Link, error) {
 
 // sign makes a token that is in no list.
 func (a *access) sign(g token.Grant) (string, error) {
-	raw, _, err := a.signer().Issue(g, time.Now())
+	at := time.Now()
+	// One of the second in which all were withdrawn would be of those.
+	if all, _ := a.store.Withdrawals(); !all.Before(at.Truncate(time.Second)) {
+		at = all.Add(time.Second)
+	}
+	raw, _, err := a.signer().Issue(g, at)
 	return raw, err
 }
 

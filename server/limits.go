@@ -44,12 +44,20 @@ func (l *limits) fail(from netip.Addr) time.Duration    { return spend(l.use(fro
 func (l *limits) ended(from netip.Addr) time.Duration   { return spend(l.use(from).endings) }
 func (l *limits) succeed(from netip.Addr) time.Duration { return spend(l.use(from).successes) }
 
+// spent tells how long an address must wait before it may fail once more, and
+// counts nothing.
+func (l *limits) spent(from netip.Addr) time.Duration { return left(l.use(from).failures, time.Now()) }
+
 func spend(r *rate.Limiter) time.Duration {
 	now := time.Now()
 	if r.AllowN(now, 1) {
 		return 0
 	}
-	return time.Duration((1 - r.TokensAt(now)) / float64(r.Limit()) * float64(time.Second))
+	return left(r, now)
+}
+
+func left(r *rate.Limiter, now time.Time) time.Duration {
+	return max(0, time.Duration((1-r.TokensAt(now))/float64(r.Limit())*float64(time.Second)))
 }
 
 func (l *limits) use(from netip.Addr) *use {

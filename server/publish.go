@@ -74,7 +74,8 @@ func (s *stream) refusePublisher(w http.ResponseWriter, r *http.Request, err err
 	case token.Scope:
 		word, text = string(token.Scope), "This token isn't for publishing."
 	case token.Signature:
-		if s.knownElsewhere(bearer(r)) {
+		// Who hammers isn't worth looking at other streams' keys.
+		if s.limits.spent(s.client(r)) == 0 && s.knownElsewhere(bearer(r)) {
 			word, text = noRight, "Whose token this is may not publish to this stream."
 		}
 	}

@@ -25,13 +25,15 @@ type publisher struct {
 
 	wake   chan struct{} // capacity 1: what the publisher is told may have changed
 	ending chan int      // capacity 1: the close code to end with
-	acks   chan uint64   // withdrawals that are stored
+	acks   chan ack      // capacity 1: the latest withdrawals, to be answered
 	bytes  *rate.Limiter // of what it sends; the reader's
-	pace   *rate.Limiter // likewise, in messages
+	pace   *rate.Limiter // likewise, in packets
+	orders *rate.Limiter // likewise, in text messages but for pongs
 
 	about    About  // what it has said; the reader's
 	said     bool   // that it has
 	messages uint64 // of sound; the reader's
+	refused  bool   // withdrawals since the last that asked for an answer; the reader's
 
 	mu     sync.Mutex   // guards the rest
 	claims token.Claims // which the reader changes
@@ -46,10 +48,17 @@ func newPublisher(s *stream, c token.Claims) *publisher {
 		clock:  offset{base: audio.NewClock()},
 		wake:   make(chan struct{}, 1),
 		ending: make(chan int, 1),
-		acks:   make(chan uint64),
+		acks:   make(chan ack, 1),
 		bytes:  rate.NewLimiter(publisherBytes, publisherBurst*publisherBytes),
-		pace:   rate.NewLimiter(publisherMessages, publisherBurst*publisherMessages),
+		pace:   rate.NewLimiter(publisherPackets, publisherBurst*publisherPackets),
+		orders: rate.NewLimiter(publisherOrders, publisherOrderBurst),
 	}
+}
+
+// ack is an answer to withdrawals, which is due when they are stored.
+type ack struct {
+	n      uint64
+	stored <-chan struct{}
 }
 
 // end makes the connection close with code, unless it is closing already.
@@ -83,7 +92,7 @@ func (p *publisher) run() int {
 	go func() {
 		defer close(read)
 		defer cancel()
-		p.read(gone)
+		p.read()
 	}()
 	code := p.write(gone)
 	if code != 0 {
@@ -103,7 +112,7 @@ func (p *publisher) run() int {
 
 // read takes what the publisher sends until the connection breaks, closes or
 // goes silent.
-func (p *publisher) read(gone context.Context) {
+func (p *publisher) read() {
 	alive := func(string) error { return p.conn.SetReadDeadline(time.Now().Add(publisherTimeout)) }
 	p.conn.SetPongHandler(alive)
 	p.conn.SetReadLimit(publisherLimit)
@@ -120,8 +129,8 @@ func (p *publisher) read(gone context.Context) {
 			return
 		case err != nil || alive("") != nil:
 			return
-		case !p.bytes.AllowN(time.Now(), len(message)) || !p.pace.Allow():
-			p.end(closeTooMany, errors.New("it sends more than sound can be"))
+		case !p.bytes.AllowN(time.Now(), len(message)):
+			p.end(closeTooMany, errMore)
 			return
 		case kind == websocket.BinaryMessage:
 			p.messages++
@@ -129,7 +138,7 @@ func (p *publisher) read(gone context.Context) {
 				err = p.sound(message)
 			}
 		default:
-			err = p.take(gone, message)
+			err = p.take(message)
 		}
 		if err != nil {
 			p.end(closeTooMany, err)
@@ -138,21 +147,34 @@ func (p *publisher) read(gone context.Context) {
 	}
 }
 
+var (
+	errMore   = errors.New("it sends more than sound can be")
+	errOrders = errors.New("it says too much beside the sound")
+)
+
 func (p *publisher) sound(message []byte) error {
+	packets, err := audio.ParseMessage(message)
+	switch {
+	case err != nil:
+		return err
+	case !p.pace.AllowN(time.Now(), len(packets)):
+		return errMore
+	}
 	if !p.clock.answered() { // a plain program; nothing better is known
-		if packets, err := audio.ParseMessage(message); err == nil {
-			p.clock.heard(packets[len(packets)-1].At)
-		}
+		p.clock.heard(packets[len(packets)-1].At)
 	}
 	return p.lease.Publish(message)
 }
 
 // take takes a text message, or ignores it. The error is for one that the
 // connection shall end for.
-func (p *publisher) take(gone context.Context, text []byte) error {
+func (p *publisher) take(text []byte) error {
 	var m Said
 	if json.Unmarshal(text, &m) != nil {
 		return errors.New("it sends text that is no JSON object")
+	}
+	if m.Type != "pong" && !p.orders.Allow() {
+		return errOrders
 	}
 	switch m.Type {
 	case "hello", "state":
@@ -185,21 +207,42 @@ func (p *publisher) take(gone context.Context, text []byte) error {
 		p.mu.Lock()
 		p.claims = claims
 		p.mu.Unlock()
-	case "kick":
-		p.lease.Kick(m.Relay, m.ID)
-	case "withdrawn":
-		ctx, cancel := context.WithTimeout(gone, writeTimeout)
-		defer cancel()
-		if err := p.cast.member.Withdraw(ctx, m.All, m.Some); err != nil {
-			p.stream.log.Error("withdrawals not taken over", "stream", p.stream.config.Name, "err", err)
-			return nil // without an answer it comes again
-		}
-		select {
-		case p.acks <- m.N:
-		case <-gone.Done():
+	case "kick", "withdrawn":
+		switch {
+		case !p.claims.Owner():
+			p.stream.log.Warn("a program may not remove listeners or withdraw links", "stream", p.stream.config.Name, "name", p.claims.Name)
+		case m.Type == "kick":
+			p.lease.Kick(m.Relay, m.ID)
+		default:
+			p.withdraw(m)
 		}
 	}
 	return nil
+}
+
+// withdraw makes tokens good no more. The answer is the writer's, when that is
+// stored.
+func (p *publisher) withdraw(m Said) {
+	err := token.CheckWithdrawals(m.All, m.Some, time.Now())
+	var stored <-chan struct{}
+	if err == nil {
+		stored, err = p.cast.member.Withdraw(m.All, m.Some)
+	}
+	if err != nil {
+		p.stream.log.Error("withdrawals refused", "stream", p.stream.config.Name, "err", err)
+		p.refused = true
+	}
+	if m.N == 0 { // there is more to come
+		return
+	}
+	if !p.refused {
+		select {
+		case <-p.acks: // an answer to this one is one to that
+		default:
+		}
+		p.acks <- ack{m.N, stored}
+	}
+	p.refused = false
 }
 
 // write tells the publisher what it is to know until the connection is gone, and
@@ -213,6 +256,7 @@ func (p *publisher) write(gone context.Context) int {
 		wanted = p.cast.isWanted()
 		lists  <-chan time.Time // when the next list of listeners may go out; nil: now
 		fresh  = true           // there is something new for it
+		due    ack              // whose channel is nil where none is
 	)
 	if p.send(Told{Type: "welcome", Wanted: &wanted, Public: p.stream.config.Public}) != nil || p.ping() != nil {
 		return 0
@@ -248,8 +292,10 @@ func (p *publisher) write(gone context.Context) int {
 			lists = nil
 		case <-ping.C:
 			err = p.ping()
-		case n := <-p.acks:
-			err = p.send(Told{Type: "withdrawn", N: n})
+		case due = <-p.acks:
+		case <-due.stored:
+			err = p.send(Told{Type: "withdrawn", N: due.n})
+			due.stored = nil
 		case <-look.C:
 			p.mu.Lock()
 			claims := p.claims

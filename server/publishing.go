@@ -34,7 +34,11 @@ import (
 //	token      a new token of the same publisher, before the former one ends
 //	kick       ends the connection of a listener, by id and relay
 //	withdrawn  tokens that were withdrawn: all, before which all are, and some;
-//	           the relay answers with the same n once it has stored them
+//	           the relay answers the latest with the same n, where it has one,
+//	           once it has stored all that was withdrawn
+//
+// Kick and withdrawn are for the owner: who publishes with a shared secret, or a
+// token with a name or subject, is a program and may do neither.
 //
 // and from the relay
 //
@@ -54,10 +58,13 @@ const (
 	publisherTimeout = 15 * time.Second
 	publisherLimit   = 64 << 10 // bytes of a message
 	// The most that comes in a second: sound of 510 kb/s in packets of 5 ms is
-	// 68 KB in 200 messages.
-	publisherBytes    = 160 << 10
-	publisherMessages = 400
-	publisherBurst    = 3 // seconds of those, after a stall of the network
+	// 68 KB in 200 packets.
+	publisherBytes   = 160 << 10
+	publisherPackets = 400
+	publisherBurst   = 3 // seconds of those, after a stall of the network
+	// What it may order in text: withdrawals come many at once.
+	publisherOrders     = 5 // a second
+	publisherOrderBurst = 200
 
 	listsEvery = time.Second // of listeners, for the publisher
 	listMost   = 200
@@ -125,9 +132,10 @@ type Member interface {
 	// same identity takes over from itself. The error is ErrTaken or
 	// ErrUnavailable.
 	Claim(context.Context, Claim) (Lease, error)
-	// Withdraw makes tokens good no more here and at other relays, and returns
-	// when that is stored for good.
-	Withdraw(ctx context.Context, all time.Time, some []token.Withdrawal) error
+	// Withdraw makes tokens good no more here and at other relays. It returns at
+	// once; the channel is closed when all that is withdrawn is stored for good.
+	// With an error nothing is withdrawn.
+	Withdraw(all time.Time, some []token.Withdrawal) (stored <-chan struct{}, err error)
 	// Changed notes that somebody came or went here. It returns at once.
 	Changed()
 	// Clock is the publisher's clock, wherever it publishes; false: unknown.

@@ -11,6 +11,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"earshot/server/relay"
 )
 
 type checkCommand struct{}
@@ -67,6 +69,9 @@ func (c *config) check() []checked {
 			one.note = "who reaches the port past the proxy gets plain http: listen = \"127.0.0.1:PORT\" keeps it to the proxy"
 		}
 		all = append(all, one)
+	}
+	for _, one := range relay.Check(context.Background(), c.NATS.bus("", nil)) {
+		all = append(all, checked{what: one.What, err: one.Err})
 	}
 	for _, s := range c.Streams {
 		one := checked{what: fmt.Sprintf("stream %s at %s", s.Name, s.url)}

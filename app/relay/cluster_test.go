@@ -15,12 +15,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/gorilla/websocket"
 	"go.uber.org/goleak"
 
 	"earshot/audio"
@@ -59,16 +57,16 @@ func eventually(t testing.TB, within time.Duration, what string, f func() bool) 
 // connection goes to any that takes it.
 type front struct {
 	ln    net.Listener
-	ports []int
+	hosts []string
 }
 
-func newFront(t testing.TB, ports []int) *front {
+func newFront(t testing.TB, hosts []string) *front {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &front{ln, ports}
+	f := &front{ln, hosts}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -85,8 +83,8 @@ func newFront(t testing.TB, ports []int) *front {
 
 func (f *front) carry(near net.Conn) {
 	defer near.Close()
-	for _, i := range rand.Perm(len(f.ports)) {
-		far, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", f.ports[i]))
+	for _, i := range rand.Perm(len(f.hosts)) {
+		far, err := net.DialTimeout("tcp", f.hosts[i], time.Second)
 		if err != nil {
 			continue
 		}
@@ -136,17 +134,43 @@ type fleet struct {
 
 func newFleet(t testing.TB) *fleet {
 	t.Helper()
-	f := &fleet{t: t, nats: relaytest.NewCluster(t)}
+	return newFleetWith(t, "public = true")
+}
+
+// newFleetWith has more settings of the stream, and may have more keys for it.
+func newFleetWith(t testing.TB, more string, keys ...*token.Key) *fleet {
+	t.Helper()
+	near := site{"127.0.0.1", "127.0.0.1", (*exec.Cmd).Start}
+	return newFleetAt(t, relaytest.NewCluster(t), []site{near, near, near}, more, keys...)
+}
+
+// site is where a relay runs: its host, that of its metrics, "" for none, and how
+// it is started there.
+type site struct {
+	host, metrics string
+	start         func(*exec.Cmd) error
+}
+
+// newFleetAt has its relays at the sites, each at the NATS server of that number.
+func newFleetAt(t testing.TB, nats *relaytest.Cluster, sites []site, more string, keys ...*token.Key) *fleet {
+	t.Helper()
+	f := &fleet{t: t, nats: nats}
 	folder := t.TempDir()
 	var err error
 	if f.key, err = token.OpenKey(filepath.Join(folder, "key.pem")); err != nil {
 		t.Fatal(err)
 	}
-	var ports []int
-	for range f.nats.Nodes {
-		ports = append(ports, freePort(t))
+	var lines []string
+	for _, k := range append(keys, f.key) {
+		lines = append(lines, fmt.Sprintf("%q", k.PublicLine("laptop")))
 	}
-	f.front = newFront(t, ports)
+	var ports []int
+	var hosts []string
+	for _, at := range sites {
+		ports = append(ports, freePort(t))
+		hosts = append(hosts, fmt.Sprintf("%s:%d", at.host, ports[len(ports)-1]))
+	}
+	f.front = newFront(t, hosts)
 	base := "http://" + f.front.ln.Addr().String()
 	if f.url, err = uplink.ParseURL(base + "/song"); err != nil {
 		t.Fatal(err)
@@ -156,12 +180,15 @@ func newFleet(t testing.TB) *fleet {
 		for j := range f.nats.Nodes {
 			urls = append(urls, fmt.Sprintf("%q", f.nats.Nodes[(i+j)%len(ports)].URL()))
 		}
-		metrics := freePort(t)
+		metrics, address := freePort(t), ""
+		if sites[i].metrics != "" {
+			address = fmt.Sprintf("%s:%d", sites[i].metrics, metrics)
+		}
 		file := filepath.Join(folder, fmt.Sprintf("relay%d.toml", i))
 		text := fmt.Sprintf(`
 url = %q
-listen = "127.0.0.1:%d"
-metrics = "127.0.0.1:%d"
+listen = %q
+metrics = %q
 data = %q
 log-level = "warn"
 drain = "2s"
@@ -171,10 +198,10 @@ urls = [%s]
 name = "r%d"
 [[stream]]
 name = "song"
-public = true
-keys = [%q]
+%s
+keys = [%s]
 max-listeners = 5000
-`, base, port, metrics, filepath.Join(folder, fmt.Sprint("data", i)), strings.Join(urls, ", "), i, f.key.PublicLine("laptop"))
+`, base, hosts[i], address, filepath.Join(folder, fmt.Sprint("data", i)), strings.Join(urls, ", "), i, more, strings.Join(lines, ", "))
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -183,15 +210,15 @@ max-listeners = 5000
 		if os.Getenv("EARSHOT_TEST_LOG") != "" {
 			p.cmd.Stderr = os.Stderr
 		}
-		if err := p.cmd.Start(); err != nil {
+		if err := sites[i].start(p.cmd); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(p.kill)
 		f.programs = append(f.programs, p)
 	}
-	for _, p := range f.programs {
+	for _, host := range hosts {
 		eventually(t, patience, "the relay answers", func() bool {
-			conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", p.port))
+			conn, err := net.Dial("tcp", host)
 			if err == nil {
 				conn.Close()
 			}
@@ -203,7 +230,13 @@ max-listeners = 5000
 
 // publish is the laptop: it publishes numbered packets of 20 ms until the test
 // ends, by the way that Earshot takes.
-func (f *fleet) publish() *uplink.Uplink {
+func (f *fleet) publish() *uplink.Uplink { return f.publishBut(nil) }
+
+// publishBut is one that has withdrawn what the function returns, if it is there.
+func (f *fleet) publishBut(withdrawn func() (time.Time, []token.Withdrawal)) *uplink.Uplink {
+	if withdrawn == nil {
+		withdrawn = func() (time.Time, []token.Withdrawal) { return time.Time{}, nil }
+	}
 	clock := audio.NewClock()
 	u := uplink.New(uplink.Config{
 		URL: f.url,
@@ -212,7 +245,7 @@ func (f *fleet) publish() *uplink.Uplink {
 			return raw, err
 		},
 		About:     func() server.About { return server.About{Title: "Song", Frame: 20, State: server.Live} },
-		Withdrawn: func() (time.Time, []token.Withdrawal) { return time.Time{}, nil },
+		Withdrawn: withdrawn,
 		Changed:   func() {},
 		Clock:     clock,
 		Log:       slog.New(slog.DiscardHandler),
@@ -235,100 +268,6 @@ func (f *fleet) publish() *uplink.Uplink {
 	f.t.Cleanup(func() { cancel(); wg.Wait() })
 	return u
 }
-
-// crowd listens, and comes back by itself.
-type crowd struct {
-	size   int
-	query  string       // of the request to listen
-	here   atomic.Int64 // that have heard something on their connection
-	wrong  atomic.Int64 // packets that were heard twice or out of order
-	longer atomic.Int64 // the longest time without sound that anybody had, since listen began or reset
-	since  atomic.Int64
-	start  time.Time
-}
-
-func (c *crowd) now() int64 { return int64(time.Since(c.start)) }
-
-// reset begins to look for gaps anew.
-func (c *crowd) reset() { c.since.Store(c.now()); c.longer.Store(0) }
-
-// listen makes so many listen at the relays' address.
-func (f *fleet) listen(size int) *crowd { return f.listenAt(size, "", true) }
-
-// listenAt makes them listen with a query, at the relays' address or else at each
-// relay's own, which costs this computer less.
-func (f *fleet) listenAt(size int, query string, front bool) *crowd {
-	c := &crowd{size: size, query: query, start: time.Now()}
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	for i := range size {
-		at := f.url.Host
-		if !front {
-			at = fmt.Sprintf("127.0.0.1:%d", f.programs[i%len(f.programs)].port)
-		}
-		wg.Go(func() {
-			var last uint32
-			var heard int64
-			for ctx.Err() == nil {
-				c.connect(ctx, at, &last, &heard)
-				select {
-				case <-ctx.Done():
-				case <-time.After(time.Duration(100+rand.IntN(400)) * time.Millisecond):
-				}
-			}
-		})
-	}
-	f.t.Cleanup(func() { cancel(); wg.Wait() })
-	return c
-}
-
-// connect listens over one connection.
-func (c *crowd) connect(ctx context.Context, host string, last *uint32, at *int64) {
-	dialer := websocket.Dialer{HandshakeTimeout: 5 * time.Second, Subprotocols: []string{"earshot.v1"}}
-	conn, _, err := dialer.DialContext(ctx, "ws://"+host+"/song/listen?"+c.query, nil)
-	if err != nil {
-		return
-	}
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	defer stop()
-	defer conn.Close()
-	first := true
-	for {
-		kind, message, err := conn.ReadMessage()
-		if err != nil {
-			break
-		}
-		if kind != websocket.BinaryMessage {
-			continue
-		}
-		packets, err := audio.ParseMessage(message)
-		if err != nil {
-			c.wrong.Add(1)
-			continue
-		}
-		if first {
-			first = false
-			c.here.Add(1)
-			defer c.here.Add(-1)
-		}
-		for _, p := range packets {
-			n := binary.BigEndian.Uint32(p.Data[1:])
-			if n <= *last {
-				c.wrong.Add(1)
-			}
-			*last = n
-			now := c.now()
-			if *at > 0 && now > c.since.Load() {
-				gap := now - max(*at, c.since.Load())
-				for old := c.longer.Load(); gap > old && !c.longer.CompareAndSwap(old, gap); old = c.longer.Load() {
-				}
-			}
-			*at = now
-		}
-	}
-}
-
-func (c *crowd) all() bool { return c.here.Load() == int64(c.size) }
 
 // holder returns the number of the relay that has the publisher.
 func (f *fleet) holder() int {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"earshot/server/relay/relaytest"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -107,6 +109,21 @@ func TestCheck(t *testing.T) {
 	defer ln.Close()
 	if _, out, _ := command(t, "url = \"http://127.0.0.1\"\n"+strings.Replace(rest, "127.0.0.1:0", ln.Addr().String(), 1), "check"); !strings.Contains(out, "something listens there already") {
 		t.Errorf("port that is taken:\n%s", out)
+	}
+}
+
+// Check tries the servers that it is told of, and says what they are to do.
+func TestCheckNATS(t *testing.T) {
+	c := relaytest.NewCluster(t)
+	table := "url = \"http://127.0.0.1:9000\"\nlisten = \"127.0.0.1:0\"\nmetrics = \"\"\ndata = \"" + t.TempDir() + "\"\n[[stream]]\nname = \"a\"\nkeys = [\"" + line(t) + "\"]\n[nats]\n"
+	good := fmt.Sprintf("urls = [%q, %q]\n", c.Nodes[0].URL(), c.Nodes[1].URL())
+	eventually(t, patience, "all is well", func() bool { // once they have elected a leader
+		status, out, _ := command(t, table+good, "check")
+		return status == 0 && strings.Count(out, "ok     nats server") == 2 && strings.Contains(out, "ok     nats: what must last")
+	})
+	c.Nodes[1].Kill()
+	if status, out, _ := command(t, table+good, "check"); status != exitFailure || !strings.Contains(out, "WRONG  nats server "+c.Nodes[1].URL()) || !strings.Contains(out, "nothing answers there") {
+		t.Errorf("one of them is dead: %d\n%s", status, out)
 	}
 }
 

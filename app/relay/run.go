@@ -153,7 +153,7 @@ func (c *config) streams(bus *relay.Bus) ([]server.Stream, error) {
 		if err != nil {
 			return nil, err
 		}
-		m, err := join(bus, s.Name, cast)
+		m, err := bus.Serve(s.Name, cast)
 		if err != nil {
 			return nil, err
 		}

@@ -60,12 +60,11 @@ var errStale = errors.New("changes of the bucket do not arrive")
 // before it has come, since the server sends changes in their order. Only clock
 // that matters is this relay's own monotonic one.
 func (b *Bus) keep(ctx context.Context) {
-	limited := newLimited(b.log)
 	for ctx.Err() == nil {
 		bk, err := b.openBucket(ctx)
 		if err == nil {
 			if old := b.bucket.Swap(bk); old != nil && !old.created.Equal(bk.created) {
-				b.log.Error("the bucket in nats was deleted and made anew: what was withdrawn is stored no more")
+				b.log.Error("the bucket in nats was deleted and made anew: streams begin anew, and what is withdrawn is stored again")
 				for _, m := range b.members {
 					m.forgetAll()
 				}
@@ -76,7 +75,7 @@ func (b *Bus) keep(ctx context.Context) {
 			return
 		}
 		if b.nc.IsConnected() {
-			limited.warn("nats stores nothing just now", err)
+			b.limited.warn("nats stores nothing just now", err)
 		}
 		if b.storesNothing() {
 			b.elsewhere("nothing was stored for long")
@@ -108,20 +107,9 @@ func (b *Bus) openBucket(ctx context.Context) (*bucket, error) {
 	defer cancel()
 	kv, err := b.js.KeyValue(ctx, bucketName)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		replicas := b.config.Replicas
-		if b.local {
-			replicas = 1
-		}
-		kv, err = b.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
-			Bucket:         bucketName,
-			Description:    "earshot-relay: who publishes, what is withdrawn",
-			History:        1,
-			Storage:        jetstream.FileStorage,
-			Replicas:       replicas,
-			MaxValueSize:   16 << 10,
-			LimitMarkerTTL: time.Minute, // keys may have an end
-		})
-		if apiErr := new(jetstream.APIError); errors.As(err, &apiErr) && apiErr.Code == 400 && replicas > 1 {
+		replicas := b.config.replicas()
+		kv, err = b.js.CreateKeyValue(ctx, bucketConfig(replicas))
+		if tooFew(err) {
 			err = fmt.Errorf("%w: what must last shall be on %d servers: start them all, or set the relay's replicas to 1", err, replicas)
 		}
 	}
@@ -137,6 +125,25 @@ func (b *Bus) openBucket(ctx context.Context) (*bucket, error) {
 		bk.created = s.StreamInfo().Created
 	}
 	return bk, nil
+}
+
+func bucketConfig(replicas int) jetstream.KeyValueConfig {
+	return jetstream.KeyValueConfig{
+		Bucket:         bucketName,
+		Description:    "earshot-relay: who publishes, what is withdrawn",
+		History:        1,
+		Storage:        jetstream.FileStorage,
+		Replicas:       replicas,
+		MaxValueSize:   16 << 10,
+		LimitMarkerTTL: time.Minute, // keys may have an end
+	}
+}
+
+// tooFew tells whether a bucket can't be on as many servers as it shall.
+func tooFew(err error) bool {
+	const alone = 10074 // JSReplicasNotSupportedErr of nats-server
+	api := new(jetstream.APIError)
+	return errors.As(err, &api) && (api.Code == 400 || api.ErrorCode == alone)
 }
 
 // beat is a heartbeat that was stored.

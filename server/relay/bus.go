@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/base32"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -70,10 +72,11 @@ type Config struct {
 
 // Bus is a relay's connection to the others. Any goroutine may use it.
 type Bus struct {
-	config Config
-	log    *slog.Logger
-	start  time.Time
-	local  bool // the server is embedded
+	config  Config
+	log     *slog.Logger
+	limited *limited
+	start   time.Time
+	local   bool // the server is embedded
 
 	members map[string]*Member // by stream; fixed once it runs
 
@@ -115,10 +118,7 @@ func New(c Config) (*Bus, error) {
 	if !relayName.MatchString(c.Name) {
 		return nil, fmt.Errorf("relay name %q: use 1 to 63 letters, digits, - and _", c.Name)
 	}
-	if c.Replicas == 0 {
-		c.Replicas = 3
-	}
-	if c.Replicas < 1 || c.Replicas > 5 {
+	if c.Replicas < 0 || c.Replicas > 5 {
 		return nil, fmt.Errorf("nats replicas %d: choose 1, 3 or 5", c.Replicas)
 	}
 	for _, text := range c.URLs {
@@ -134,6 +134,7 @@ func New(c Config) (*Bus, error) {
 	return &Bus{
 		config:  c,
 		log:     c.Log,
+		limited: newLimited(c.Log),
 		start:   time.Now(),
 		local:   len(c.URLs) == 0,
 		members: map[string]*Member{},
@@ -241,6 +242,7 @@ func (b *Bus) Run(ctx context.Context) error {
 	loops.Go(func() { b.keep(inner) })
 	for _, m := range b.members {
 		loops.Go(func() { m.run(inner) })
+		loops.Go(func() { m.storeWithdrawn(inner) })
 	}
 
 	<-ctx.Done()
@@ -268,7 +270,6 @@ func closeAndWait(nc *nats.Conn) {
 
 // options are how this relay deals with NATS. What is said of live sound is why.
 func (b *Bus) options() ([]nats.Option, error) {
-	limited := newLimited(b.log)
 	options := []nats.Option{
 		nats.Name("earshot-relay " + b.config.Name),
 		// What was meant for others doesn't come back to the sender.
@@ -302,27 +303,54 @@ func (b *Bus) options() ([]nats.Option, error) {
 				b.log.Warn("lost connection to nats", "error", err)
 			}
 		}),
-		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { limited.warn("no connection to nats", err) }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { b.limited.warn("no connection to nats", err) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			if errors.Is(err, nats.ErrSlowConsumer) {
 				b.stats.slow.Add(1)
 			}
-			limited.warn("nats", err)
+			b.limited.warn("nats", err)
 		}),
 	}
-	if b.config.Credentials != "" {
-		options = append(options, nats.UserCredentials(b.config.Credentials))
+	access, err := b.config.access()
+	return append(options, access...), err
+}
+
+// access is how to get into a cluster.
+func (c Config) access() (options []nats.Option, err error) {
+	if c.Credentials != "" {
+		if _, err := os.ReadFile(c.Credentials); err != nil {
+			return nil, fmt.Errorf("read nats credentials: %w", err)
+		}
+		options = append(options, nats.UserCredentials(c.Credentials))
 	}
-	if b.config.CA != "" {
-		options = append(options, nats.RootCAs(b.config.CA))
+	if c.CA != "" {
+		text, err := os.ReadFile(c.CA)
+		if err != nil {
+			return nil, fmt.Errorf("read nats authorities: %w", err)
+		}
+		if !x509.NewCertPool().AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("read nats authorities: %s holds no certificate in PEM", c.CA)
+		}
+		options = append(options, nats.RootCAs(c.CA))
 	}
-	if b.config.Cert != "" {
-		if _, err := tls.LoadX509KeyPair(b.config.Cert, b.config.Key); err != nil {
+	if c.Cert != "" {
+		if _, err := tls.LoadX509KeyPair(c.Cert, c.Key); err != nil {
 			return nil, fmt.Errorf("read nats client certificate: %w", err)
 		}
-		options = append(options, nats.ClientCert(b.config.Cert, b.config.Key))
+		options = append(options, nats.ClientCert(c.Cert, c.Key))
 	}
 	return options, nil
+}
+
+// replicas is how many servers keep what must last.
+func (c Config) replicas() int {
+	switch {
+	case len(c.URLs) == 0:
+		return 1
+	case c.Replicas == 0:
+		return 3
+	}
+	return c.Replicas
 }
 
 // again makes all that has been said to nobody be said again.
@@ -357,34 +385,5 @@ func nudge(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:
-	}
-}
-
-// limited logs the same trouble once in a while.
-type limited struct {
-	log  *slog.Logger
-	mu   sync.Mutex
-	last map[string]time.Time
-}
-
-const logEvery = 10 * time.Second
-
-func newLimited(log *slog.Logger) *limited {
-	return &limited{log: log, last: map[string]time.Time{}}
-}
-
-func (l *limited) warn(what string, err error) {
-	if err == nil {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	key := what + err.Error()
-	if len(l.last) > 100 {
-		clear(l.last)
-	}
-	if now := time.Now(); now.Sub(l.last[key]) >= logEvery {
-		l.last[key] = now
-		l.log.Warn(what, "error", err)
 	}
 }

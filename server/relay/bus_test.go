@@ -153,15 +153,9 @@ func TestWithdrawalsPersist(t *testing.T) {
 	e := alone(t, dir)
 	now := time.Now()
 	list := []Withdrawal{{ID: "phone", Until: now.Add(time.Hour)}, {ID: "key:über.*", Until: now.Add(87600 * time.Hour)}, {ID: "gone", Until: now.Add(-time.Hour)}}
-	if err := e.member.Withdraw(context.Background(), list); err != nil {
-		t.Fatal(err)
-	}
-	if err := e.member.Withdraw(context.Background(), list); err != nil { // again, as after a lost answer
-		t.Fatal(err)
-	}
-	if err := e.member.Withdraw(context.Background(), []Withdrawal{{All: now.Add(-time.Hour)}, {All: now.Add(-2 * time.Hour)}}); err != nil {
-		t.Fatal(err)
-	}
+	e.withdraw(list...)
+	e.withdraw(list...) // again, as after a lost answer
+	e.withdraw(Withdrawal{All: now.Add(-time.Hour)}, Withdrawal{All: now.Add(-2 * time.Hour)})
 	check := func(e *ear) {
 		t.Helper()
 		for id, want := range map[string]bool{"phone": true, "key:über.*": true, "gone": true, "other": false} {

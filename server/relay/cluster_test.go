@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -62,10 +61,11 @@ func TestCluster(t *testing.T) {
 	ears[2].listen(2)
 	for _, e := range ears[1:] {
 		eventually(t, patience, e.bus.Name()+" hears", func() bool { return e.last().epoch == l.Epoch() })
-		eventually(t, patience, "the clock", func() bool { _, ok := e.member.Clock(); return ok })
-		if at, _ := e.member.Clock(); (at - testClock()).Abs() > 100*time.Millisecond {
-			t.Errorf("the clock is wrong by %v", at-testClock())
-		}
+		// The quickest of the first answers is right, however busy this computer is.
+		eventually(t, patience, "the clock is right", func() bool {
+			at, ok := e.member.Clock()
+			return ok && (at-testClock()).Abs() < 100*time.Millisecond
+		})
 	}
 	if !get(ears[0], func() bool { return ears[0].wanted }) {
 		t.Error("not wanted")
@@ -169,9 +169,7 @@ func TestServerDies(t *testing.T) {
 				}
 			}
 			begin := time.Now()
-			if err := ears[1].member.Withdraw(context.Background(), []Withdrawal{{ID: "phone", Until: begin.Add(time.Hour)}}); err != nil {
-				t.Error(err)
-			}
+			ears[1].withdraw(Withdrawal{ID: "phone", Until: begin.Add(time.Hour)})
 			eventually(t, time.Second, "withdrawn everywhere", func() bool { return ears[2].member.Withdrawn("phone", begin) })
 			l.Release()
 			if _, err := ears[2].claim("friend"); err != nil {
@@ -318,9 +316,7 @@ func TestWithdrawalsReachAll(t *testing.T) {
 	c := relaytest.NewCluster(t)
 	ears := startEars(t, c)
 	begin := time.Now()
-	if err := ears[0].member.Withdraw(context.Background(), []Withdrawal{{ID: "phone", Until: begin.Add(time.Hour)}}); err != nil {
-		t.Fatal(err)
-	}
+	ears[0].withdraw(Withdrawal{ID: "phone", Until: begin.Add(time.Hour)})
 	for _, e := range ears {
 		eventually(t, time.Second-time.Since(begin), "withdrawn at "+e.bus.Name(), func() bool { return e.member.Withdrawn("phone", begin) })
 	}
@@ -340,11 +336,10 @@ func TestWithdrawalsReachAll(t *testing.T) {
 	if took := time.Since(died); took > cutOff+time.Second/2 || took < cutOff-beatEvery-2*time.Second {
 		t.Errorf("admitted for %v", took)
 	}
-	// A withdrawal applies here nevertheless, and is not confirmed.
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	if err := ears[0].member.Withdraw(ctx, []Withdrawal{{ID: "tablet", Until: begin.Add(time.Hour)}}); err == nil {
-		t.Error("confirmed without a server")
+	// A withdrawal applies here nevertheless, and is stored when that can be.
+	stored, err := ears[0].member.Withdraw([]Withdrawal{{ID: "tablet", Until: begin.Add(time.Hour)}})
+	if err != nil {
+		t.Fatal(err)
 	}
 	if !ears[0].member.Withdrawn("tablet", begin) {
 		t.Error("not withdrawn here")
@@ -352,13 +347,23 @@ func TestWithdrawalsReachAll(t *testing.T) {
 	if _, err := ears[0].claim("laptop"); !errors.Is(err, ErrUnavailable) {
 		t.Errorf("claim: %v", err)
 	}
+	select {
+	case <-stored:
+		t.Error("confirmed without a server")
+	default:
+	}
 	for _, n := range c.Nodes {
 		n.Begin()
 	}
 	for _, e := range ears {
 		eventually(t, 2*patience, "admits again", e.bus.Admits)
 	}
-	if !ears[1].member.Withdrawn("phone", begin) || ears[1].member.Withdrawn("tablet", begin) {
-		t.Error("what was stored and nothing else is withdrawn")
+	select {
+	case <-stored:
+	case <-time.After(patience):
+		t.Error("not stored in the end")
+	}
+	for _, e := range ears {
+		eventually(t, time.Second, "withdrawn at "+e.bus.Name(), func() bool { return e.member.Withdrawn("phone", begin) && e.member.Withdrawn("tablet", begin) })
 	}
 }

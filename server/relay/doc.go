@@ -44,8 +44,10 @@
 //   - A relay is cut off from NATS: its listeners hear on as long as its own
 //     publisher holds the lease, 14.5 s; nobody new gets in by a link after 15 s.
 //     The publisher's connection is ended then, so that it finds another relay.
-//   - The bucket is deleted: relays begin anew. What was withdrawn is known to
-//     those that run, and to nobody who starts later.
+//   - The bucket is deleted: relays begin anew, and store again what they know to
+//     be withdrawn.
+//   - Nothing can be stored: what is withdrawn counts at once on all relays that
+//     reach each other, and each of them stores it as soon as it can.
 //
 // # What a million listeners need
 //

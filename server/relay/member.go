@@ -4,14 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
-	"earshot/audio"
 )
 
 const (
@@ -23,58 +19,13 @@ const (
 	settle = 100 * time.Millisecond
 )
 
-// Stream is what a relay does for one stream. Its functions are called one at a
-// time, but for Report, must return at once, and may call none of the Member's
-// methods but Changed, Clock and Withdrawn.
-type Stream struct {
-	Name string // a to z, 0 to 9 and -, 1 to 63 of them
-	// Sound takes what the one publisher sends, wherever it is connected. Epochs
-	// only rise, and Seq does within an epoch; nobody writes to the Data any more.
-	// Only while anybody listens here, or the publisher is connected here.
-	Sound func(epoch uint64, packets []audio.Packet)
-	// State is called when the publisher has come, gone or said something else
-	// of itself.
-	State func(State)
-	// Wanted is called on the publisher's relay when somebody begins to listen
-	// anywhere or nobody does any more.
-	Wanted func(bool)
-	// Others is called on the publisher's relay when another relay's list has
-	// changed.
-	Others func([]Report)
-	// Kick ends a connection to this relay for the owner.
-	Kick func(listener uint64)
-	// Excess ends one because more listen with its link than it is for. It may
-	// be called again until Report is without it.
-	Excess func(listener uint64)
-	// Review is called when tokens have been withdrawn.
-	Review func()
-	// Report tells who listens here. It is called from any goroutine.
-	Report func() Report
-}
-
-// State is what is known of a stream's publisher.
-type State struct {
-	Epoch  uint64 // of the newest one
-	Online bool
-	About  json.RawMessage // what it said of itself last
-}
-
-// Report is who listens at a relay.
-type Report struct {
-	Relay     string          `json:"relay"` // filled in here
-	Count     int             `json:"count"`
-	Listeners json.RawMessage `json:"listeners,omitempty"` // for the owner; up to 64 kB. On the bus, absent is as before
-	// Seats are those of listeners whose link has a limit.
-	Seats []Seat `json:"-"`
-}
-
 // Member is this relay's part in a stream.
 type Member struct {
 	bus    *Bus
 	stream Stream
 
 	wake      chan struct{} // capacity 1
-	withdrawn withdrawals
+	withdrawn *withdrawals
 	clock     clock
 	claiming  chan struct{} // capacity 1: full while a claim is under way
 
@@ -113,12 +64,13 @@ type report struct {
 
 func newMember(b *Bus, s Stream) *Member {
 	return &Member{
-		bus:      b,
-		stream:   s,
-		wake:     make(chan struct{}, 1),
-		claiming: make(chan struct{}, 1),
-		others:   map[string]report{},
-		seats:    map[seatsKey]report{},
+		bus:       b,
+		stream:    s,
+		wake:      make(chan struct{}, 1),
+		withdrawn: newWithdrawals(),
+		claiming:  make(chan struct{}, 1),
+		others:    map[string]report{},
+		seats:     map[seatsKey]report{},
 	}
 }
 
@@ -135,8 +87,9 @@ func (m *Member) again() {
 }
 
 // forgetAll begins anew with a bucket that is another than before, whose
-// revisions start over.
+// revisions start over. What is withdrawn is stored anew.
 func (m *Member) forgetAll() {
+	m.withdrawn.forget()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.lease != nil {
@@ -183,6 +136,7 @@ type told struct {
 
 // look acts on what is so now. due says that what was said may be said again.
 func (m *Member) look(told *told, due bool) {
+	m.tellWithdrawn() // first: it is what cannot wait
 	r := m.stream.Report()
 	r.Relay = m.bus.config.Name
 	m.listen(r)
@@ -360,164 +314,4 @@ func (m *Member) takeReport(msg *nats.Msg) {
 	if m.lease != nil && !there && r.Count > 0 {
 		m.tellWanted() // at once: somebody waits for sound
 	}
-}
-
-// stored takes the stream's entry of the bucket.
-func (m *Member) stored(e jetstream.KeyValueEntry) {
-	r, ok := m.parse(e)
-	if !ok {
-		return
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if e.Revision() <= m.revision {
-		return
-	}
-	m.entry, m.revision, m.since = r, e.Revision(), m.bus.now()
-	m.learn(r)
-}
-
-// parse returns the record of an entry, with its epoch.
-func (m *Member) parse(e jetstream.KeyValueEntry) (record, bool) {
-	var r record
-	if e.Operation() != jetstream.KeyValuePut || json.Unmarshal(e.Value(), &r) != nil {
-		m.bus.stats.malformed.Add(1)
-		return record{}, false
-	}
-	if r.Epoch == 0 {
-		r.Epoch = e.Revision()
-	}
-	return r, true
-}
-
-// rise makes epoch the stream's, unless a later one is known or it has ended; it
-// tells whether it is now. m.mu is held.
-func (m *Member) rise(epoch uint64) bool {
-	switch {
-	case epoch < m.known.Epoch || epoch == m.known.Epoch && m.over || m.stopped:
-		return false
-	case epoch > m.known.Epoch:
-		m.known = record{Epoch: epoch}
-		m.over, m.begun = false, false
-		m.heard = m.bus.now()
-		m.clock.reset(epoch)
-		m.retell = true
-		m.Changed()
-	}
-	return true
-}
-
-// learn takes what is said of the publisher. m.mu is held.
-func (m *Member) learn(r record) {
-	if !m.rise(r.Epoch) {
-		return
-	}
-	m.alive = m.bus.now()
-	if l := m.lease; l != nil && l.epoch < r.Epoch {
-		why := ErrLost
-		if r.Identity == l.claim.Identity {
-			why = ErrReplaced
-		}
-		m.drop(why)
-	}
-	if r.Relay == "" {
-		m.over = true
-		m.known.Relay = ""
-	} else if m.known.Relay == "" || r.Number >= m.known.Number {
-		m.known = r
-	}
-	m.tellState()
-}
-
-// drop ends the lease. m.mu is held.
-func (m *Member) drop(why error) {
-	l := m.lease
-	m.lease = nil
-	m.clock.use(nil)
-	l.end(why)
-	clear(m.others)
-	m.wanted = false
-}
-
-// expire takes a publisher for gone of which nothing was heard for so long that
-// its lease is over. m.mu is held.
-func (m *Member) expire(now time.Duration) {
-	if m.state.Online && m.lease == nil && now-m.alive > leaseFor {
-		m.tellState()
-	}
-}
-
-// tellState tells the stream what is known, if that is news. m.mu is held.
-func (m *Member) tellState() {
-	s := State{Epoch: m.known.Epoch, About: m.known.About}
-	s.Online = !m.over && m.known.Relay != "" && (m.lease != nil || m.bus.now()-m.alive <= leaseFor)
-	if m.known.Relay == m.bus.config.Name && m.lease == nil {
-		s.Online = false // it was ours and ended
-	}
-	if s.Epoch != m.state.Epoch || s.Online != m.state.Online || !bytes.Equal(s.About, m.state.About) {
-		m.state = s
-		m.stream.State(s)
-	}
-}
-
-// takeSound takes what the publisher's relay sends.
-func (m *Member) takeSound(msg *nats.Msg) {
-	kind, epoch, body, ok := open(msg.Data)
-	if !ok {
-		m.bus.stats.malformed.Add(1)
-		return
-	}
-	var err error
-	switch kind {
-	case kindSound:
-		var packets []audio.Packet
-		if packets, err = audio.ParseMessage(body); err == nil {
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			m.sound(epoch, packets)
-		}
-	case kindRecord:
-		var r record
-		if err = json.Unmarshal(body, &r); err == nil {
-			r.Epoch = epoch
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			m.learn(r)
-			m.heard = m.bus.now()
-		}
-	case kindKick:
-		var k kick
-		if err = json.Unmarshal(body, &k); err == nil && k.Relay == m.bus.config.Name {
-			m.mu.Lock()
-			defer m.mu.Unlock()
-			if m.rise(epoch) {
-				m.stream.Kick(k.Listener)
-			}
-		}
-	}
-	if err != nil {
-		m.bus.stats.malformed.Add(1)
-	}
-}
-
-// sound passes on the packets that are newer than all before, and tells whether
-// there were any. m.mu is held.
-func (m *Member) sound(epoch uint64, packets []audio.Packet) bool {
-	if !m.rise(epoch) {
-		m.bus.stats.stale.Add(1)
-		return false
-	}
-	m.heard = m.bus.now()
-	packets = slices.DeleteFunc(packets, func(p audio.Packet) bool {
-		if m.begun && int32(p.Seq-m.seq) <= 0 {
-			m.bus.stats.repeated.Add(1)
-			return true
-		}
-		m.begun, m.seq = true, p.Seq
-		return false
-	})
-	if len(packets) > 0 {
-		m.stream.Sound(epoch, packets)
-	}
-	return len(packets) > 0
 }

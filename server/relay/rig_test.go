@@ -132,6 +132,20 @@ func (e *ear) listen(n int) {
 	e.member.Changed()
 }
 
+// withdraw withdraws, and waits until that is stored.
+func (e *ear) withdraw(list ...Withdrawal) {
+	e.t.Helper()
+	stored, err := e.member.Withdraw(list)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	select {
+	case <-stored:
+	case <-time.After(patience):
+		e.t.Fatal("what is withdrawn is not stored")
+	}
+}
+
 // get reads something of e.
 func get[T any](e *ear, f func() T) T {
 	e.mu.Lock()

@@ -1,7 +1,6 @@
 package token
 
 import (
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -52,56 +51,38 @@ func TestPublisherIdentity(t *testing.T) {
 	}
 }
 
-// What a laptop's store has withdrawn is withdrawn in a relay's that adopts it,
-// also after that was opened anew; and nothing is forgotten before its end.
-func TestAdopt(t *testing.T) {
+// What a laptop has withdrawn is told to relays until it ends by itself.
+func TestWithdrawals(t *testing.T) {
 	laptop := newDesk(t)
 	_, first := laptop.issue("Ann", time.Hour)
-	_, second := laptop.issue("Bob", 2*time.Hour)
+	laptop.issue("Bob", 2*time.Hour)
 	laptop.must(laptop.Withdraw(first.ID, "blog:x"))
-	at := now
-	path := filepath.Join(t.TempDir(), "withdrawn.json")
-	open := func() *Store {
-		s, err := OpenStore(path, func() time.Time { return at })
-		laptop.must(err)
-		return s
-	}
-	relay := open()
 	all, some := laptop.Withdrawals()
-	if !all.IsZero() || len(some) != 2 || relay.Covers(all, some) {
-		t.Fatalf("%v, %v", all, some)
-	}
-	laptop.must(relay.Adopt(all, some))
-	for range 2 {
-		if !relay.Covers(all, some) || !relay.Revoked(Claims{ID: first.ID}) || !relay.Revoked(Claims{ID: "blog:x"}) || relay.Revoked(Claims{ID: second.ID}) {
-			t.Error("not what was withdrawn")
-		}
-		relay = open()
+	if !all.IsZero() || len(some) != 2 || some[0] != (Withdrawal{first.ID, first.Ends}) || some[1].ID != "blog:x" || !some[1].Until.Equal(now.Add(tenYears)) {
+		t.Errorf("%v, %v", all, some)
 	}
 	laptop.must(laptop.WithdrawAll())
-	all, some = laptop.Withdrawals()
-	laptop.must(relay.Adopt(all, some))
-	laptop.must(relay.Adopt(time.Time{}, nil)) // takes nothing back
-	if !relay.Revoked(Claims{ID: second.ID, Issued: now}) || relay.Revoked(Claims{ID: "later", Issued: now.Add(time.Second)}) {
-		t.Error("not all that was made until then")
+	if all, _ = laptop.Withdrawals(); !all.Equal(now) {
+		t.Errorf("all until %v", all)
 	}
-	at = now.Add(25*time.Hour + time.Minute)
-	laptop.must(relay.Adopt(time.Time{}, []Withdrawal{{ID: "y", Until: at.Add(time.Hour)}}))
-	if relay = open(); relay.Revoked(Claims{ID: first.ID, Issued: at}) || !relay.Revoked(Claims{ID: "blog:x", Issued: at}) || !relay.Revoked(Claims{ID: "y", Issued: at}) {
-		t.Error("kept for another time than until its end")
-	}
-	many := make([]Withdrawal, maxAdopted)
-	for i := range many {
-		many[i] = Withdrawal{ID: strings.Repeat("x", i%60+1) + string(rune('a'+i%26)) + time.Duration(i).String(), Until: at.Add(time.Hour)}
-	}
-	for what, err := range map[string]error{
-		"the future":  relay.Adopt(at.Add(time.Minute), nil),
-		"a bad ID":    relay.Adopt(time.Time{}, []Withdrawal{{ID: "a b", Until: at}}),
-		"an empty ID": relay.Adopt(time.Time{}, []Withdrawal{{Until: at}}),
-		"too many":    relay.Adopt(time.Time{}, many),
+}
+
+func TestCheckWithdrawals(t *testing.T) {
+	for what, tt := range map[string]struct {
+		all  time.Time
+		some []Withdrawal
+		good bool
+	}{
+		"nothing":           {good: true},
+		"both":              {now, []Withdrawal{{ID: "a", Until: now}, {ID: "blog:x"}}, true},
+		"a clock a bit off": {all: now.Add(leeway), good: true},
+		"the future":        {all: now.Add(leeway + time.Second)},
+		"a bad ID":          {some: []Withdrawal{{ID: "a"}, {ID: "a b"}}},
+		"an empty ID":       {some: []Withdrawal{{Until: now}}},
+		"a long ID":         {some: []Withdrawal{{ID: strings.Repeat("x", 65)}}},
 	} {
-		if err == nil {
-			t.Errorf("%s was taken over", what)
+		if err := CheckWithdrawals(tt.all, tt.some, now); (err == nil) != tt.good {
+			t.Errorf("%s: %v", what, err)
 		}
 	}
 }

@@ -95,6 +95,10 @@ func (c Claims) Publisher() string {
 	return strconv.Quote(c.Key) + " " + strconv.Quote(c.keyID) + " " + strconv.Quote(who)
 }
 
+// Owner tells whether who has the key publishes with this token themselves: a
+// program's is of another key or says whose it is.
+func (c Claims) Owner() bool { return c.Key == "" && c.Subject == "" && c.Name == "" }
+
 // Reason says in one machine-readable word why a token was refused.
 type Reason string
 

@@ -5,15 +5,13 @@ package uplink
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
-	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -26,7 +24,11 @@ import (
 )
 
 const (
-	dialTimeout  = 10 * time.Second
+	// connectTimeout is for a connection, and openTimeout for all until there is a
+	// WebSocket: a relay may wait 10 s for its others before it answers.
+	connectTimeout = 10 * time.Second
+	openTimeout    = 20 * time.Second
+
 	readTimeout  = 15 * time.Second // three of the relay's pings
 	writeTimeout = 5 * time.Second
 	readLimit    = 1 << 20 // bytes of a message: names and figures of 200 listeners
@@ -43,7 +45,11 @@ const (
 	// backlog is how much sound waits for a connection that takes it too
 	// slowly; what is older is worth nothing to who listens live.
 	backlog = 500 * time.Millisecond
-	chunk   = 300 // withdrawals in a message
+	// inKernel is how much of it the system may hold, which can't be dropped: with
+	// what it takes by itself, seconds of sound would come late after a stall. It
+	// is also the longest round trip that is kept up with.
+	inKernel = 500 * time.Millisecond
+	chunk    = 300 // withdrawals in a message
 )
 
 // State is how an Uplink is.
@@ -224,12 +230,11 @@ func (u *Uplink) be(s State, why string) {
 func (u *Uplink) Run(ctx context.Context) {
 	tries := 0
 	for {
-		begin := time.Now()
 		state, why, wait := u.connect(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		if time.Since(begin) > dialTimeout+steady {
+		if was := u.Status(); was.State == Connected && time.Since(was.Since) > steady {
 			tries = 0
 		}
 		if why != u.Status().Why || state != u.Status().State {
@@ -251,6 +256,33 @@ func (u *Uplink) Run(ctx context.Context) {
 	}
 }
 
+// dial connects, with as little room for what waits as is enough.
+func (u *Uplink) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := (&net.Dialer{Timeout: connectTimeout}).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetWriteBuffer(room(u.About())) // else there is more of it
+	}
+	return conn, nil
+}
+
+// room is how many bytes inKernel of sound is, as it goes out: with headers of
+// packets, of WebSocket and TLS.
+func room(about server.About) int {
+	const headers = 64
+	frame := time.Duration(about.Frame * float64(time.Millisecond))
+	if frame <= 0 {
+		frame = 20 * time.Millisecond
+	}
+	bitrate := about.Bitrate
+	if bitrate <= 0 {
+		bitrate = 128_000
+	}
+	return int(inKernel/frame)*headers + int(inKernel.Seconds()*float64(bitrate)/8)
+}
+
 const never = 365 * 24 * time.Hour
 
 // connect publishes over one connection. It returns why that is not, or no more,
@@ -261,7 +293,8 @@ func (u *Uplink) connect(ctx context.Context) (State, string, time.Duration) {
 		return Refused, err.Error(), 0
 	}
 	dialer := websocket.Dialer{
-		HandshakeTimeout: dialTimeout,
+		HandshakeTimeout: openTimeout,
+		NetDialContext:   u.dial,
 		Proxy:            http.ProxyFromEnvironment,
 		Subprotocols:     []string{"earshot.v1"},
 		TLSClientConfig:  u.TLS,
@@ -298,192 +331,11 @@ func (u *Uplink) connect(ctx context.Context) (State, string, time.Duration) {
 		return Connecting, "The connection to the relay was lost: " + reason(err), 0
 	case closed.Code == 4403:
 		return Refused, "Another Earshot with this one's key publishes there now. To take it back, stop and start.", never
+	case closed.Code == 4401:
+		// All that this key made until then was withdrawn. The next token is newer.
+		return Connecting, "All links were withdrawn: Earshot connects anew.", 0
 	case closed.Code >= 4400, closed.Code == websocket.ClosePolicyViolation:
 		return Refused, "The relay ended the connection: " + line.Clean(closed.Text, 60), longestWait
 	}
 	return Connecting, "The relay is restarting.", 0
-}
-
-// failed says why there is no connection.
-func (u *Uplink) failed(answer *http.Response, err error) (State, string, time.Duration) {
-	if answer == nil {
-		return Connecting, "The relay can't be reached: " + reason(err), 0
-	}
-	after, _ := strconv.Atoi(answer.Header.Get("Retry-After"))
-	wait := time.Duration(min(after, 60)) * time.Second
-	body := make([]byte, 1024) // all that gorilla keeps
-	n, _ := answer.Body.Read(body)
-	var said struct{ Error, Message string }
-	_ = json.Unmarshal(body[:n], &said)
-	why := line.Clean(said.Message, 200)
-	switch {
-	case said.Error == "":
-		return Refused, fmt.Sprintf("What answers there is no relay, or one without this stream (%s).", line.Clean(answer.Status, 40)), max(wait, longestWait)
-	case answer.StatusCode >= 500 || answer.StatusCode == http.StatusTooManyRequests:
-		return Connecting, why, wait
-	case said.Error == string(token.Signature):
-		why = "The relay doesn't know this computer's key. Give it the line that earshot relay key prints."
-	case said.Error == string(token.Expired), said.Error == string(token.NotYetValid):
-		why = "The relay takes this computer's token for one of another time: is the clock right?"
-	}
-	return Refused, why, longestWait
-}
-
-// reason is the innermost of what an error says.
-func reason(err error) string {
-	for {
-		inner := errors.Unwrap(err)
-		if inner == nil {
-			return line.Clean(err.Error(), 100)
-		}
-		err = inner
-	}
-}
-
-// connection is one connection of an Uplink.
-type connection struct {
-	*Uplink
-	conn  *websocket.Conn
-	gone  chan struct{} // closed when nothing comes any more
-	pongs chan server.Said
-}
-
-// read takes what the relay says until the connection ends, and returns why.
-func (c *connection) read() error {
-	c.conn.SetReadLimit(readLimit)
-	alive := func() error { return c.conn.SetReadDeadline(time.Now().Add(readTimeout)) }
-	answer := c.conn.PingHandler()
-	c.conn.SetPingHandler(func(data string) error { return errors.Join(alive(), answer(data)) })
-	for {
-		if err := alive(); err != nil {
-			return err
-		}
-		kind, text, err := c.conn.ReadMessage()
-		if err != nil {
-			return err
-		}
-		var m server.Told
-		if kind != websocket.TextMessage || json.Unmarshal(text, &m) != nil {
-			continue
-		}
-		c.take(m)
-	}
-}
-
-func (c *connection) take(m server.Told) {
-	switch m.Type {
-	case "welcome":
-		c.set(func() {
-			c.status = Status{State: Connected, Since: time.Now(), Public: m.Public}
-			c.wanted = m.Wanted != nil && *m.Wanted
-		})
-		c.Log.Info("publishing to the relay", "relay", c.URL.String())
-	case "wanted":
-		if m.Wanted != nil {
-			c.set(func() { c.wanted, c.queue = *m.Wanted, nil })
-		}
-	case "listeners":
-		for i := range m.Listeners {
-			m.Listeners[i].Name = line.Clean(m.Listeners[i].Name, 60)
-			m.Listeners[i].Address = line.Clean(m.Listeners[i].Address, 60)
-		}
-		c.set(func() {
-			c.status.Count = max(m.Count, len(m.Listeners))
-			c.status.Listeners = m.Listeners
-		})
-	case "ping":
-		select {
-		case c.pongs <- server.Said{Type: "pong", T: m.T, At: c.Clock().Microseconds()}:
-		default: // more than are answered
-		}
-	case "withdrawn":
-		c.set(func() { c.stored = max(c.stored, min(m.N, c.version)) })
-	}
-}
-
-// write sends what there is until the connection ends; the error is of that.
-func (c *connection) write() error {
-	renew := time.NewTicker(renewEvery)
-	defer renew.Stop()
-	sent := uint64(0) // version of what is withdrawn
-	c.mu.Lock()
-	c.about = false
-	c.mu.Unlock()
-	var message []byte
-	hello := false
-	for {
-		c.mu.Lock()
-		queue, orders, about, version := c.queue, c.orders, c.about, c.version
-		c.queue, c.orders, c.about = nil, nil, false
-		c.mu.Unlock()
-		if version != sent { // before all else
-			if err := c.withdraw(version); err != nil {
-				return err
-			}
-			sent = version
-		}
-		if about || !hello {
-			what := c.About()
-			if err := c.say(server.Said{Type: "hello", About: &what}); err != nil {
-				return err
-			}
-			hello = true
-		}
-		for _, m := range orders {
-			if err := c.say(m); err != nil {
-				return err
-			}
-		}
-		for some := range slices.Chunk(queue, 8) {
-			message = audio.AppendMessage(message[:0], some...)
-			if err := c.send(websocket.BinaryMessage, message); err != nil {
-				return err
-			}
-		}
-		select {
-		case <-c.gone:
-			return nil
-		case <-c.wake:
-		case pong := <-c.pongs:
-			if err := c.say(pong); err != nil {
-				return err
-			}
-		case <-renew.C:
-			raw, err := c.Token()
-			if err != nil {
-				c.Log.Warn("no new token for the relay", "err", err)
-				continue
-			}
-			if err := c.say(server.Said{Type: "token", Token: raw}); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-// withdraw tells the relay all that is withdrawn.
-func (c *connection) withdraw(version uint64) error {
-	all, some := c.Withdrawn()
-	for len(some) > chunk {
-		if err := c.say(server.Said{Type: "withdrawn", Some: some[:chunk]}); err != nil {
-			return err
-		}
-		some = some[chunk:]
-	}
-	return c.say(server.Said{Type: "withdrawn", N: version, All: all, Some: some})
-}
-
-func (c *connection) say(m server.Said) error {
-	text, err := json.Marshal(m)
-	if err != nil {
-		return err
-	}
-	return c.send(websocket.TextMessage, text)
-}
-
-func (c *connection) send(kind int, message []byte) error {
-	if err := c.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return err
-	}
-	return c.conn.WriteMessage(kind, message)
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +19,7 @@ import (
 
 	"earshot/audio"
 	"earshot/server"
+	relaybus "earshot/server/relay"
 	"earshot/server/token"
 )
 
@@ -33,7 +35,7 @@ type relay struct {
 	key    *token.Key
 	addr   string
 	cast   *server.Broadcast
-	store  *token.Store
+	member *relaybus.Member
 	stop   func()
 }
 
@@ -56,28 +58,42 @@ func (r *relay) start() {
 		r.t.Fatal(err)
 	}
 	r.addr = ln.Addr().String()
-	if r.store, err = token.OpenStore(filepath.Join(r.folder, "withdrawn.json"), time.Now); err != nil {
-		r.t.Fatal(err)
-	}
 	known, err := token.ParsePublicLine(r.key.PublicLine(""))
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	v := &token.Verifier{Audience: r.url().String(), Revoked: r.store.Revoked, Now: time.Now}
+	v := &token.Verifier{Audience: r.url().String(), Now: time.Now}
 	v.Use(known)
 	if r.cast, err = server.NewBroadcast(server.BroadcastConfig{Title: "radio", Tokens: v}); err != nil {
 		r.t.Fatal(err)
 	}
-	server.NewSolo(r.cast, r.store)
+	log := slog.New(slog.DiscardHandler)
+	bus, err := relaybus.New(relaybus.Config{Dir: filepath.Join(r.folder, "nats"), Log: log})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	member, err := bus.Serve("radio", r.cast)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.member = member
+	v.Revoked = func(c token.Claims) bool { return member.Withdrawn(c.ID, c.Issued) }
 	srv := server.New(server.Config{
 		Streams: []server.Stream{{Name: "radio", Hub: r.cast.Hub(), Tokens: v, Broadcast: r.cast}},
 		Player:  fstest.MapFS{"index.html": {}},
-		Log:     slog.New(slog.DiscardHandler),
+		Log:     log,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
-	var done sync.WaitGroup
-	done.Go(func() { _ = srv.Run(ctx, ln) })
-	r.stop = func() { cancel(); done.Wait() }
+	ride, stop := context.WithCancel(context.Background())
+	var served, rode sync.WaitGroup
+	rode.Go(func() {
+		if err := bus.Run(ride); err != nil {
+			r.t.Error(err)
+		}
+	})
+	served.Go(func() { _ = srv.Run(ctx, ln) })
+	r.stop = func() { cancel(); served.Wait(); stop(); rode.Wait() }
+	waitFor(r.t, "the relay admits", bus.Admits)
 }
 
 func (r *relay) url() *url.URL {
@@ -134,13 +150,21 @@ type laptop struct {
 
 func (r *relay) laptop(name string) *laptop {
 	r.t.Helper()
+	return r.laptopAt(r.url(), name)
+}
+
+// laptopAt is one that reaches the relay at another address.
+func (r *relay) laptopAt(to *url.URL, name string) *laptop {
+	r.t.Helper()
 	l := &laptop{}
 	l.Uplink = New(Config{
-		URL: r.url(),
+		URL: to,
 		Token: func() (string, error) {
 			return r.token(token.Grant{Scope: token.ScopePublish, Name: name, For: TokenLife}), nil
 		},
-		About: func() server.About { return server.About{Title: "Ann", Frame: 20, State: server.Live} },
+		About: func() server.About {
+			return server.About{Title: "Ann", Frame: 20, Bitrate: 128_000, State: server.Live}
+		},
 		Withdrawn: func() (time.Time, []token.Withdrawal) {
 			l.mu.Lock()
 			defer l.mu.Unlock()
@@ -249,7 +273,7 @@ func TestWithdraw(t *testing.T) {
 		return l.Withdraw(ctx)
 	}
 	begin := time.Now()
-	if !withdraw("a") || !r.store.Revoked(token.Claims{ID: "a", Issued: time.Now()}) || time.Since(begin) > time.Second {
+	if !withdraw("a") || !r.member.Withdrawn("a", time.Now()) || time.Since(begin) > time.Second {
 		t.Errorf("not withdrawn after %v", time.Since(begin))
 	}
 	r.stop()
@@ -263,9 +287,56 @@ func TestWithdraw(t *testing.T) {
 	}
 	r.start()
 	waitFor(t, "stored", func() bool {
-		all, some := l.Withdrawn()
-		return r.store.Covers(all, some)
+		_, some := l.Withdrawn()
+		return !slices.ContainsFunc(some, func(w token.Withdrawal) bool { return !r.member.Withdrawn(w.ID, time.Now()) })
 	})
+}
+
+// What is withdrawn is what a relay is told first of all.
+func TestWithdrawalsComeFirst(t *testing.T) {
+	r := newRelay(t)
+	told := make(chan server.Said, 1)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		conn, err := (&websocket.Upgrader{Subprotocols: []string{"earshot.v1"}}).Upgrade(w, q, nil)
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		var m server.Said
+		if conn.ReadJSON(&m) == nil {
+			select {
+			case told <- m:
+			default:
+			}
+		}
+	})}
+	done := make(chan error)
+	go func() { done <- srv.Serve(ln) }()
+	t.Cleanup(func() { _ = srv.Close(); <-done })
+	to := r.url()
+	to.Host = ln.Addr().String()
+	r.laptopAt(to, "")
+	if m := <-told; m.Type != "withdrawn" || m.N == 0 {
+		t.Errorf("told %+v", m)
+	}
+}
+
+// When all that was made is withdrawn, the laptop is back at once.
+func TestAllWithdrawn(t *testing.T) {
+	r := newRelay(t)
+	l := r.laptop("")
+	waitFor(t, "connected", l.is(Connected))
+	since := l.Status().Since
+	stored, err := r.member.Withdraw([]relaybus.Withdrawal{{All: time.Now()}}) // by another computer with the key
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-stored
+	waitFor(t, "connected anew", func() bool { s := l.Status(); return s.State == Connected && s.Since.After(since) })
 }
 
 func TestReasons(t *testing.T) {

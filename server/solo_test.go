@@ -10,19 +10,32 @@ import (
 	"earshot/server/token"
 )
 
-// solo is the [Member] of a stream that one relay alone serves.
+// solo is a [Member] that keeps nothing: package relay, which has the real one, needs
+// this package, and its tests have a server in front.
 type solo struct {
-	cast  *Broadcast
-	store *token.Store
+	cast *Broadcast
+
+	gone sync.RWMutex // guards what is withdrawn
+	all  time.Time
+	ids  map[string]bool
 
 	mu    sync.Mutex // guards the rest, and is held while the Broadcast is called
 	epoch uint64
 	lease *soloLease // of who publishes; nil for nobody
 }
 
-// NewSolo makes b the stream of one relay alone, whose withdrawals are kept in
-// store.
-func NewSolo(b *Broadcast, store *token.Store) { b.Join(&solo{cast: b, store: store}) }
+// newSolo makes b the stream of one relay alone.
+func newSolo(b *Broadcast) *solo {
+	s := &solo{cast: b, ids: map[string]bool{}}
+	b.Join(s)
+	return s
+}
+
+func (s *solo) revoked(c token.Claims) bool {
+	s.gone.RLock()
+	defer s.gone.RUnlock()
+	return s.ids[c.ID] || !c.Issued.After(s.all)
+}
 
 func (s *solo) Claim(_ context.Context, c Claim) (Lease, error) {
 	s.mu.Lock()
@@ -38,15 +51,19 @@ func (s *solo) Claim(_ context.Context, c Claim) (Lease, error) {
 	return s.lease, nil
 }
 
-func (s *solo) Withdraw(_ context.Context, all time.Time, some []token.Withdrawal) error {
-	if s.store.Covers(all, some) {
-		return nil
+func (s *solo) Withdraw(all time.Time, some []token.Withdrawal) (<-chan struct{}, error) {
+	s.gone.Lock()
+	if all.After(s.all) {
+		s.all = all
 	}
-	if err := s.store.Adopt(all, some); err != nil {
-		return err
+	for _, w := range some {
+		s.ids[w.ID] = true
 	}
+	s.gone.Unlock()
 	s.cast.Review()
-	return nil
+	stored := make(chan struct{})
+	close(stored)
+	return stored, nil
 }
 
 func (s *solo) Changed()     {}

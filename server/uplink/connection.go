@@ -1,0 +1,215 @@
+package uplink
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"earshot/audio"
+	"earshot/server"
+	"earshot/server/line"
+	"earshot/server/token"
+)
+
+// failed says why there is no connection.
+func (u *Uplink) failed(answer *http.Response, err error) (State, string, time.Duration) {
+	if answer == nil {
+		return Connecting, "The relay can't be reached: " + reason(err), 0
+	}
+	after, _ := strconv.Atoi(answer.Header.Get("Retry-After"))
+	wait := time.Duration(min(after, 60)) * time.Second
+	body := make([]byte, 1024) // all that gorilla keeps
+	n, _ := answer.Body.Read(body)
+	var said struct{ Error, Message string }
+	_ = json.Unmarshal(body[:n], &said)
+	why := line.Clean(said.Message, 200)
+	switch {
+	case said.Error == "":
+		return Refused, fmt.Sprintf("What answers there is no relay, or one without this stream (%s).", line.Clean(answer.Status, 40)), max(wait, longestWait)
+	case answer.StatusCode >= 500 || answer.StatusCode == http.StatusTooManyRequests:
+		return Connecting, why, wait
+	case said.Error == string(token.Signature):
+		why = "The relay doesn't know this computer's key. Give it the line that earshot relay key prints."
+	case said.Error == string(token.Withdrawn):
+		return Connecting, why, 0 // the next one is newer
+	case said.Error == string(token.Expired), said.Error == string(token.NotYetValid):
+		why = "The relay takes this computer's token for one of another time: is the clock right?"
+	}
+	return Refused, why, longestWait
+}
+
+// reason is the innermost of what an error says.
+func reason(err error) string {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return line.Clean(err.Error(), 100)
+		}
+		err = inner
+	}
+}
+
+// connection is one connection of an Uplink.
+type connection struct {
+	*Uplink
+	conn  *websocket.Conn
+	gone  chan struct{} // closed when nothing comes any more
+	pongs chan server.Said
+}
+
+// read takes what the relay says until the connection ends, and returns why.
+func (c *connection) read() error {
+	c.conn.SetReadLimit(readLimit)
+	alive := func() error { return c.conn.SetReadDeadline(time.Now().Add(readTimeout)) }
+	answer := c.conn.PingHandler()
+	c.conn.SetPingHandler(func(data string) error { return errors.Join(alive(), answer(data)) })
+	for {
+		if err := alive(); err != nil {
+			return err
+		}
+		kind, text, err := c.conn.ReadMessage()
+		if err != nil {
+			return err
+		}
+		var m server.Told
+		if kind != websocket.TextMessage || json.Unmarshal(text, &m) != nil {
+			continue
+		}
+		c.take(m)
+	}
+}
+
+func (c *connection) take(m server.Told) {
+	switch m.Type {
+	case "welcome":
+		c.set(func() {
+			c.status = Status{State: Connected, Since: time.Now(), Public: m.Public}
+			c.wanted = m.Wanted != nil && *m.Wanted
+		})
+		c.Log.Info("publishing to the relay", "relay", c.URL.String())
+	case "wanted":
+		if m.Wanted != nil {
+			c.set(func() { c.wanted, c.queue = *m.Wanted, nil })
+		}
+	case "listeners":
+		for i := range m.Listeners {
+			m.Listeners[i].Name = line.Clean(m.Listeners[i].Name, 60)
+			m.Listeners[i].Address = line.Clean(m.Listeners[i].Address, 60)
+		}
+		c.set(func() {
+			c.status.Count = max(m.Count, len(m.Listeners))
+			c.status.Listeners = m.Listeners
+		})
+	case "ping":
+		select {
+		case c.pongs <- server.Said{Type: "pong", T: m.T, At: c.Clock().Microseconds()}:
+		default: // more than are answered
+		}
+	case "withdrawn":
+		c.set(func() { c.stored = max(c.stored, min(m.N, c.version)) })
+	}
+}
+
+// write sends what there is until the connection ends; the error is of that.
+func (c *connection) write() error {
+	renew := time.NewTicker(renewEvery)
+	defer renew.Stop()
+	sent := uint64(0) // version of what is withdrawn
+	c.mu.Lock()
+	c.about = false
+	c.mu.Unlock()
+	var message []byte
+	hello := false
+	for {
+		c.mu.Lock()
+		queue, orders, about, version := c.queue, c.orders, c.about, c.version
+		c.queue, c.orders, c.about = nil, nil, false
+		c.mu.Unlock()
+		if version != sent { // before all else
+			if err := c.withdraw(version); err != nil {
+				return err
+			}
+			sent = version
+		}
+		if about || !hello {
+			what := c.About()
+			if err := c.say(server.Said{Type: "hello", About: &what}); err != nil {
+				return err
+			}
+			hello = true
+		}
+		for _, m := range orders {
+			if err := c.say(m); err != nil {
+				return err
+			}
+		}
+		for some := range slices.Chunk(queue, 8) {
+			message = audio.AppendMessage(message[:0], some...)
+			if err := c.send(websocket.BinaryMessage, message); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-c.gone:
+			return nil
+		case <-c.wake:
+		case pong := <-c.pongs:
+			if err := c.say(pong); err != nil {
+				return err
+			}
+		case <-renew.C:
+			if err := c.renew(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// renew gives the relay a new token.
+func (c *connection) renew() error {
+	raw, err := c.Token()
+	if err != nil {
+		c.Log.Warn("no new token for the relay", "err", err)
+		return nil
+	}
+	return c.say(server.Said{Type: "token", Token: raw})
+}
+
+// withdraw tells the relay all that is withdrawn. The token that opened the
+// connection may be of that: a new one comes before.
+func (c *connection) withdraw(version uint64) error {
+	all, some := c.Withdrawn()
+	if !all.IsZero() {
+		if err := c.renew(); err != nil {
+			return err
+		}
+	}
+	for len(some) > chunk {
+		if err := c.say(server.Said{Type: "withdrawn", Some: some[:chunk]}); err != nil {
+			return err
+		}
+		some = some[chunk:]
+	}
+	return c.say(server.Said{Type: "withdrawn", N: version, All: all, Some: some})
+}
+
+func (c *connection) say(m server.Said) error {
+	text, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return c.send(websocket.TextMessage, text)
+}
+
+func (c *connection) send(kind int, message []byte) error {
+	if err := c.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return err
+	}
+	return c.conn.WriteMessage(kind, message)
+}

@@ -89,9 +89,12 @@ func (p *pressure) judge(l *lane, took time.Duration, now time.Time) verdict {
 	}
 	length := time.Duration(l.length.Load())
 	last := p.loads[l]
+	if now.Sub(last.at) > stale {
+		last.part = 0
+	}
 	// Each of the lane's writers notes each message.
-	share := min(1, max(float64(now.Sub(last.at)), float64(length)/float64(len(l.writers)))/float64(smoothed))
-	last.part += share * (float64(took)/float64(length) - last.part)
+	passed := min(max(now.Sub(last.at), length/time.Duration(len(l.writers))), 2*length)
+	last.part += min(1, float64(passed)/float64(smoothed)) * (float64(took)/float64(length) - last.part)
 	last.at = now
 	p.loads[l] = last
 	total := 0.0

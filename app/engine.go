@@ -55,9 +55,7 @@ func (e *engine) publish(p audio.Packet) {
 	if !e.runs() {
 		return
 	}
-	if err := e.hub.Publish(p); err != nil {
-		e.log.Error("packet lost", "err", err)
-	}
+	e.hub.Publish(p)
 	if e.relays != nil {
 		e.relays.publish(p)
 	}

@@ -221,7 +221,11 @@ func (o *listenersCommand) Run(s *settings, c *console) error {
 	}
 	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
 	for _, l := range list {
-		fmt.Fprintf(w, "%d\t%s\t%s\tsince %s\n", l.ID, l.Name, l.Address, l.Since.Local().Format("15:04:05"))
+		lane := string(l.Lane)
+		if l.Why == server.Busy {
+			lane += ", since this computer is busy"
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\tsince %s\t%s\n", l.ID, l.Name, l.Address, l.Since.Local().Format("15:04:05"), lane)
 	}
 	return w.Flush()
 }

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -28,8 +27,13 @@ type Hub struct {
 
 	publishing sync.Mutex // guards the lanes' users and publishing
 
+	pressure pressure
+	writing  sync.WaitGroup // writers; nobody joins while it is waited for
+	places   atomic.Uint64  // that were given in lanes
+
 	mu        sync.Mutex
 	listeners []*listener // oldest first; also those whose handshake is under way
+	seated    seating     // those of them who have not ended
 	lastID    uint64
 	closed    bool
 	past      Totals // of those who have left
@@ -66,10 +70,12 @@ func NewHub(c HubConfig) (*Hub, error) {
 	if c.Format.Frame <= 0 {
 		return nil, fmt.Errorf("make hub: packets of %v", c.Format.Frame)
 	}
-	h.live = newLane(LiveLane, c.Format.Frame, c.Format.Frame)
+	h.seated = newSeating()
+	h.live = newLane(LiveLane, c.Format.Frame, c.Format.Frame, &h.pressure)
 	for name, span := range laneSpans {
-		h.wider = append(h.wider, newLane(name, span, c.Format.Frame))
+		h.wider = append(h.wider, newLane(name, span, c.Format.Frame, &h.pressure))
 	}
+	h.pressure.hub = h
 	if h.changed == nil {
 		h.changed = func() {}
 	}
@@ -83,40 +89,31 @@ func NewHub(c HubConfig) (*Hub, error) {
 // Wanted tells whether anybody listens.
 func (h *Hub) Wanted() bool { return h.count.Load() > 0 }
 
-// Publish sends p to all listeners. It never waits for any of them.
-func (h *Hub) Publish(p audio.Packet) error {
+// Publish sends p to all listeners. It never waits for any of them, nor takes
+// longer the more there are.
+func (h *Hub) Publish(p audio.Packet) {
 	h.publishing.Lock()
 	defer h.publishing.Unlock()
 	now := time.Now()
 	number := h.live.next.Load()
-	var err error
 	for _, l := range h.wider { // first, so that who is at this packet in the live lane finds it in these
 		if l.users > 0 {
-			err = errors.Join(err, l.add(number, p, now))
+			l.add(number, p, now)
 		} else {
 			l.stop()
 		}
 	}
-	err = errors.Join(err, h.live.add(number, p, now))
-	if err != nil {
-		return fmt.Errorf("frame packet: %w", err)
-	}
-	return nil
+	h.live.add(number, p, now)
 }
 
 // flush sends what waits for more sound, of which there is none to come for now.
-func (h *Hub) flush() error {
+func (h *Hub) flush() {
 	h.publishing.Lock()
 	defer h.publishing.Unlock()
 	now := time.Now()
-	var err error
 	for _, l := range h.wider {
-		err = errors.Join(err, l.flush(now))
+		l.flush(now)
 	}
-	if err != nil {
-		return fmt.Errorf("frame packets: %w", err)
-	}
-	return nil
 }
 
 // use counts a lane's listeners, so many more or less.
@@ -176,9 +173,7 @@ func (h *Hub) tell(s hubState, message stateMessage) error {
 	if s.frame, err = prepare(message); err != nil {
 		return fmt.Errorf("frame state: %w", err)
 	}
-	if err := h.flush(); err != nil {
-		return err
-	}
+	h.flush()
 	if s.state == Offline {
 		now := time.Now()
 		h.slept.Store(&now)
@@ -211,6 +206,7 @@ type Listener struct {
 	Address string    `json:"address"`         // without the port
 	Relay   string    `json:"relay,omitempty"` // where that is one of several
 	Lane    Lane      `json:"lane"`            // how much sound its messages hold
+	Why     Why       `json:"why,omitempty"`   // it is in that lane, where it isn't the first
 	Sent    uint64    `json:"sent"`            // messages of sound
 	Lost    uint64    `json:"lost"`            // messages that came too late for a slow connection
 	Stats   *Stats    `json:"stats,omitempty"` // what its player last told
@@ -302,30 +298,7 @@ func (h *Hub) roomLocked(l *listener, most int) string {
 	if h.closed {
 		return stopping
 	}
-	all, own := 0, 0           // seats that are taken, in all and of this link
-	pages := map[string]bool{} // connections of one page share a seat
-	for _, o := range h.listeners {
-		if o.ended || pages[o.page] {
-			continue
-		}
-		if o.page != "" {
-			if o.page == l.page {
-				return ""
-			}
-			pages[o.page] = true
-		}
-		all++
-		if o.claims.ID == l.claims.ID {
-			own++
-		}
-	}
-	switch {
-	case l.claims.Listeners > 0 && own >= l.claims.Listeners:
-		return inUse
-	case all >= most:
-		return full
-	}
-	return ""
+	return h.seated.room(l, most)
 }
 
 // take gives l a seat before it has a connection; else it says why not, as room
@@ -337,6 +310,7 @@ func (h *Hub) take(l *listener, most int) string {
 		return why
 	}
 	h.listeners = append(h.listeners, l)
+	h.seated.add(l)
 	return ""
 }
 
@@ -346,9 +320,9 @@ func (h *Hub) join(l *listener, conn *websocket.Conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	late := false // l's request took so long that the page has made another since
-	for _, old := range h.listeners {
+	for _, old := range slices.Clone(h.seated.pages[l.page]) {
 		switch {
-		case l.page == "" || old.page != l.page || old.conn == nil || old.ended:
+		case old == l || old.conn == nil:
 		case old.attempt > l.attempt:
 			late = true
 		default:
@@ -369,7 +343,12 @@ func (h *Hub) join(l *listener, conn *websocket.Conn) {
 func (h *Hub) leave(l *listener) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.listeners = slices.DeleteFunc(h.listeners, func(o *listener) bool { return o == l })
+	if i := slices.Index(h.listeners, l); i >= 0 {
+		h.listeners = slices.Delete(h.listeners, i, i+1)
+	}
+	if !l.ended {
+		h.seated.remove(l)
+	}
 	if l.conn != nil {
 		h.past.add(l)
 		h.count.Add(-1)
@@ -396,7 +375,10 @@ func (h *Hub) Totals() Totals {
 
 // end makes l's connection close with code and its seat free. h.mu is held.
 func (h *Hub) end(l *listener, code int) {
-	l.ended = true
+	if !l.ended {
+		l.ended = true
+		h.seated.remove(l)
+	}
 	l.end(code)
 	h.changed()
 }

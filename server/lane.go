@@ -1,7 +1,9 @@
 package server
 
 import (
+	"encoding/binary"
 	"math"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -36,8 +38,8 @@ type message struct {
 	first     uint64 // its first packet, counted from the stream's first
 	end       uint64 // the packet after its last
 	published time.Time
-	size      int // bytes
-	frame     *websocket.PreparedMessage
+	frame     []byte // as it is on the wire
+	body      []byte // what is in the frame
 }
 
 // lane is the newest messages of a stream, one after the other. One goroutine
@@ -48,9 +50,12 @@ type lane struct {
 	packets int          // in a message; the publisher's
 	length  atomic.Int64 // of a message; a time.Duration
 
-	next  atomic.Uint64                 // number of the message to come
-	more  atomic.Pointer[chan struct{}] // closed when it has come
-	slots []atomic.Pointer[message]     // a power of two of them
+	next    atomic.Uint64             // number of the message to come
+	slots   []atomic.Pointer[message] // a power of two of them
+	writers []*writer                 // which are told when it has come
+	entered atomic.Uint64             // listeners, ever, for the writers to have as many each
+
+	pressure *pressure // the hub's
 
 	// The listeners that are in the lane or on their way; without any it makes
 	// no messages. They are counted while nothing is published.
@@ -58,11 +63,9 @@ type lane struct {
 	begun atomic.Uint64 // from this packet on it has had users; none without any
 
 	// The message in the making; the publisher's, but for first.
-	pending []byte
+	pending []byte        // from maxHead on
 	held    int           // packets in it
 	first   atomic.Uint64 // the first of them, as in message, or none
-
-	ready chan struct{} // closed from the start
 }
 
 // none is the number of no packet.
@@ -70,18 +73,18 @@ const none = math.MaxUint64
 
 // newLane returns an empty lane of messages of at most span of sound, in packets
 // of frame.
-func newLane(name Lane, span, frame time.Duration) *lane {
-	l := &lane{name: name, ready: make(chan struct{})}
+func newLane(name Lane, span, frame time.Duration, p *pressure) *lane {
+	l := &lane{name: name, pressure: p}
+	for range runtime.GOMAXPROCS(0) {
+		l.writers = append(l.writers, &writer{lane: l, wake: make(chan struct{}, 1)})
+	}
 	l.fit(span, frame)
 	size := 1
 	for size*int(l.length.Load()) < int(laneKept) {
 		size *= 2
 	}
 	l.slots = make([]atomic.Pointer[message], size)
-	close(l.ready)
 	l.stop()
-	more := make(chan struct{})
-	l.more.Store(&more)
 	return l
 }
 
@@ -92,46 +95,67 @@ func (l *lane) fit(span, frame time.Duration) {
 	l.length.Store(int64(l.packets) * int64(frame))
 }
 
+// span is how much sound a message holds.
+func (l *lane) span() time.Duration { return time.Duration(l.length.Load()) }
+
 func (l *lane) slot(number uint64) *atomic.Pointer[message] {
 	return &l.slots[number&uint64(len(l.slots)-1)]
 }
 
 // add takes the packet of this number, and publishes a message if that is the
 // last one that it has room for.
-func (l *lane) add(number uint64, p audio.Packet, now time.Time) error {
+func (l *lane) add(number uint64, p audio.Packet, now time.Time) {
 	if l.begun.Load() == none {
 		l.begun.Store(number)
 	}
 	if l.held == 0 {
-		l.pending = make([]byte, 0, l.packets*(audio.MessageOverhead+len(p.Data))*5/4)
+		l.pending = make([]byte, maxHead, maxHead+l.packets*(audio.MessageOverhead+len(p.Data))*5/4)
 		l.pending = audio.AppendMessage(l.pending)
 		l.first.Store(number)
 	}
 	l.pending = audio.AppendPacket(l.pending, p)
 	l.held++
-	if l.held < l.packets {
-		return nil
+	if l.held >= l.packets {
+		l.flush(now)
 	}
-	return l.flush(now)
 }
 
 // flush publishes what there is of a message.
-func (l *lane) flush(now time.Time) error {
+func (l *lane) flush(now time.Time) {
 	if l.held == 0 {
-		return nil
+		return
 	}
-	frame, err := websocket.NewPreparedMessage(websocket.BinaryMessage, l.pending)
 	first, held := l.first.Load(), uint64(l.held)
-	defer l.clear() // last: until then the message can be found as the one in the making
-	if err != nil {
-		return err
-	}
 	n := l.next.Load()
-	l.slot(n).Store(&message{number: n, first: first, end: first + held, published: now, size: len(l.pending), frame: frame})
+	l.slot(n).Store(&message{number: n, first: first, end: first + held, published: now, frame: frame(l.pending), body: l.pending[maxHead:]})
 	l.next.Store(n + 1)
-	more := make(chan struct{})
-	close(*l.more.Swap(&more))
-	return nil
+	l.clear() // only now: until then the message can be found as the one in the making
+	for _, w := range l.writers {
+		w.poke()
+	}
+}
+
+// maxHead is the longest head of a frame.
+const maxHead = 10
+
+// frame makes a binary message of what follows maxHead bytes that are free, and
+// returns it as it goes to all listeners (RFC 6455 section 5.2).
+func frame(room []byte) []byte {
+	size := len(room) - maxHead
+	const binaryMessage = 0x80 | websocket.BinaryMessage // whole
+	switch {
+	case size < 126:
+		room[8], room[9] = binaryMessage, byte(size)
+		return room[8:]
+	case size < 1<<16:
+		room[6], room[7] = binaryMessage, 126
+		binary.BigEndian.PutUint16(room[8:], uint16(size))
+		return room[6:]
+	default:
+		room[0], room[1] = binaryMessage, 127
+		binary.BigEndian.PutUint64(room[2:], uint64(size))
+		return room
+	}
 }
 
 // stop forgets the message in the making, since nobody is there to take it.
@@ -187,13 +211,25 @@ func (l *lane) from(packet uint64) (cursor, bool) {
 	return cursor{l, next, packet}, l.first.Load() == packet && l.next.Load() == next
 }
 
-// wait returns a channel that is closed once there is a message to take.
-func (c *cursor) wait() <-chan struct{} {
-	more := *c.lane.more.Load() // before next, or a message in between is missed
-	if c.lane.next.Load() > c.next {
-		return c.lane.ready
+// burst returns all messages that there are to take as one, and moves past them;
+// nil where there are none.
+func (c *cursor) burst() []byte {
+	var all []byte
+	for end := c.lane.next.Load(); c.next < end; c.next++ {
+		m := c.lane.slot(c.next).Load()
+		if m.number != c.next {
+			break // the lane has gone round: what follows is for take
+		}
+		if all == nil {
+			all = audio.AppendMessage(make([]byte, maxHead, maxHead+len(m.body)*int(end-c.next)*5/4))
+		}
+		all = append(all, m.body[len(audio.AppendMessage(nil)):]...)
+		c.end = m.end
 	}
-	return more
+	if all == nil {
+		return nil
+	}
+	return frame(all)
 }
 
 // take returns the oldest message that was published after the given time and

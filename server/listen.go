@@ -72,6 +72,7 @@ func (s *stream) listen(w http.ResponseWriter, r *http.Request) {
 			s.refuse(w, r, http.StatusBadRequest, badLane, "The lane must be live, balanced or radio.")
 			return
 		}
+		l.choose(to)
 		l.wish.Store(to)
 	}
 	if why := s.hub.take(l, s.config.MaxListeners); why != "" {
@@ -89,7 +90,7 @@ func (s *stream) listen(w http.ResponseWriter, r *http.Request) {
 		s.refuseToken(w, r, &token.Error{Reason: reason})
 		return
 	}
-	conn, err := s.upgrader.Upgrade(counting{w, l}, r, nil)
+	conn, err := s.upgrader.Upgrade(wiring{w, l}, r, nil)
 	if err != nil {
 		return // the upgrader has answered
 	}

@@ -21,7 +21,7 @@ import (
 // JSON objects with a member "type"; the first one is a [welcome], a
 // [stateMessage] follows each change of state, a [pong] each ping, an [expiring]
 // comes before the token's end, and a [laneMessage] before messages of another
-// length. A listener may send a [report], of
+// length. What a listener asked for at once comes in one message, whatever its length. A listener may send a [report], of
 // 1 KB and five a second at most; pings, pongs and empty frames count, too. Both sides ignore types and members that they
 // don't know.
 //
@@ -144,9 +144,12 @@ type stateMessage struct {
 }
 
 // laneMessage tells that the messages of sound hold so much from now on. No
-// packet is lost or comes twice by that.
+// packet is lost or comes twice by that. Of the type "move" it asks the listener
+// to go to that lane, since the computer has too much to do, or no more: who can
+// holds enough for it, and then asks for the lane in a [report]. Who doesn't
+// answer stays.
 type laneMessage struct {
-	Type   string `json:"type"` // "lane"
+	Type   string `json:"type"` // "lane" or "move"
 	Lane   Lane   `json:"lane"`
 	Length int64  `json:"length"` // ms, at most
 }

@@ -192,6 +192,9 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 		leave()
 	}
 	s.conns.Wait()
+	for _, one := range s.streams {
+		one.hub.writing.Wait()
+	}
 	return err
 }
 

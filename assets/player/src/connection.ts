@@ -1,4 +1,4 @@
-import { closing, isFinal, parseText, type PageMessage, type Pong, type Refusal, type Stream } from "./protocol";
+import { closing, isFinal, parseText, type Lane, type PageMessage, type Pong, type Refusal, type Stream } from "./protocol";
 import type { Answer } from "./session";
 
 /** The part of a WebSocket that a connection uses. */
@@ -33,6 +33,8 @@ export interface Host {
   ping(): void;
   /** Takes the answer to a ping. */
   pong(pong: Pong): void;
+  /** Is asked to go to a lane of so many ms of sound in a message. */
+  move(lane: Lane, length: number): void;
   /** 0 to 1. */
   random(): number;
   /** Milliseconds of a clock that goes on while the computer sleeps. */
@@ -167,6 +169,10 @@ export class Connection {
     if (!message) return;
     if (message.type === "pong") {
       this.host.pong(message);
+      return;
+    }
+    if (message.type === "move") {
+      if (this.stream) this.host.move(message.lane, message.length);
       return;
     }
     if (message.type === "expiring") {

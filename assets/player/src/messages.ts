@@ -44,6 +44,8 @@ export type ToSink =
   | { type: "chunk"; chunk: Chunk }
   | { type: "live"; live: boolean }
   | { type: "rejoin"; length: number }
+  /** Messages of so many ms of sound are to come: hold enough for them. */
+  | { type: "expect"; length: number }
   /** What came until now is old. */
   | { type: "forget" };
 
@@ -52,6 +54,8 @@ export interface SinkToWorker {
   type: "target";
   /** What the jitter buffer holds at its target, in ms. */
   target: number;
+  /** Sound in a message, in ms, for which what it holds is enough. */
+  covers: number;
   profile: Profile;
 }
 

@@ -164,6 +164,16 @@ export class Playout {
     this.aim.rejoin(length);
   }
 
+  /** Holds enough for messages of so many ms of sound, which are to come. The next chunk moves the target. */
+  expect(length: number): void {
+    this.aim.expect(length);
+  }
+
+  /** Sound in a message, in ms, for which what is held is enough. */
+  get covers(): number {
+    return this.owed > 0 ? this.length : this.aim.covers;
+  }
+
   /** Takes a chunk that arrived at its .arrived; ahead: ms given to the device and not played yet. */
   push(fresh: Chunk, ahead = 0): void {
     const { tape, again } = this;

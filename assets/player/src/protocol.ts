@@ -36,10 +36,12 @@ export type ServerMessage =
   | ({ type: "welcome" | "state" } & Stream)
   | Pong
   | { type: "expiring" }
-  | { type: "lane"; length: number };
+  | { type: "lane"; length: number }
+  /** It asks the listener to go to a lane with that much sound in a message: the computer is too busy, or no more. */
+  | { type: "move"; lane: Lane; length: number };
 
-/** How much sound a message holds: one packet, or a second's. server/lane.go has them. */
-export type Lane = "live" | "radio";
+/** How much sound a message holds: one packet, 100 ms, or a second's. server/lane.go has them. */
+export type Lane = "live" | "balanced" | "radio";
 
 /** How a listener plays, for the server to know. Times are in ms; what isn't known is absent. */
 export interface Stats {
@@ -81,6 +83,11 @@ export function parseText(text: string): ServerMessage | null {
   if (type === "lane") {
     const { length } = raw;
     return isNumber(length) && length > 0 ? { type, length } : null;
+  }
+  if (type === "move") {
+    const { lane, length } = raw;
+    const known = lane === "live" || lane === "balanced" || lane === "radio";
+    return known && isNumber(length) && length > 0 ? { type, lane, length } : null;
   }
   if (type !== "welcome" && type !== "state") return null;
   const stream = parseStream(raw);

@@ -40,6 +40,9 @@ export function feed(playout: Playout, message: ToSink, ahead = 0): void {
     case "rejoin":
       playout.rejoin(message.length);
       break;
+    case "expect":
+      playout.expect(message.length);
+      break;
     case "forget":
       playout.forget();
   }
@@ -47,5 +50,6 @@ export function feed(playout: Playout, message: ToSink, ahead = 0): void {
 
 /** Tells the worker what sound to ask for. */
 export function report(playout: Playout, worker: MessagePort): void {
-  worker.postMessage({ type: "target", target: playout.target, profile: playout.profile } satisfies SinkToWorker);
+  const { target, covers, profile } = playout;
+  worker.postMessage({ type: "target", target, covers, profile } satisfies SinkToWorker);
 }

@@ -38,6 +38,8 @@ export class Target {
   private readonly jitter = new Jitter();
   /** Sound of one message, in ms. */
   private length = 20;
+  /** Sound of the messages that are to come, in ms; 0 for the same. */
+  private expected = 0;
   /** What must be buffered over the least since an underrun, whatever is measured. */
   private extra = 0;
   private hold = HOLD;
@@ -57,7 +59,18 @@ export class Target {
   rejoin(length: number): void {
     this.jitter.rejoin();
     this.length = length;
+    this.expected = 0;
     if (!this.fixed) this.value = Math.max(this.value, length + this.slack);
+  }
+
+  /** Buffers enough for messages of so many ms of sound, which are to come; at the next message. */
+  expect(length: number): void {
+    this.expected = length;
+  }
+
+  /** Sound in a message, in ms, for which the target is enough. */
+  get covers(): number {
+    return this.value >= this.room + this.slack ? this.room : this.length;
   }
 
   /** Sets the least that is buffered whatever is measured, in ms. The next message moves the target. */
@@ -71,11 +84,15 @@ export class Target {
 
   /** What would be buffered if there were no other least, in ms. */
   get lowest(): number {
-    return this.length + Math.max(this.slack + this.extra, this.need + this.limits.device);
+    return this.room + Math.max(this.slack + this.extra, this.need + this.limits.device);
   }
 
   private get slack(): number {
-    return this.limits.slack + this.length / 2;
+    return this.limits.slack + this.room / 2;
+  }
+
+  private get room(): number {
+    return Math.max(this.length, this.expected);
   }
 
   /** How much later than typical the last message came, in ms. */

@@ -2,10 +2,10 @@ import { Assembler } from "./assembler";
 import { Clock, epoch } from "./clock";
 import { Connection, type Socket, type Status } from "./connection";
 import { openDecoder } from "./decoder";
+import { Lanes } from "./lane";
 import type { FromWorker, SinkToWorker, ToSink, ToWorker } from "./messages";
 import { MessageError, parseMessage } from "./packet";
-import type { Profile } from "./profile";
-import type { Lane, Stats } from "./protocol";
+import type { Stats } from "./protocol";
 import { askSession } from "./session";
 
 // The worker: holds the socket and the decoder, away from whatever blocks the page.
@@ -31,9 +31,8 @@ class Listening {
   /** The publisher is gone. */
   private away = false;
   private buffer: number;
-  /** What it shall be, what was asked for, and how much sound in a message the sink was told of. */
-  private lane: Lane;
-  private asked: Lane = "live";
+  private readonly lanes: Lanes;
+  /** How much sound in a message the sink was told of. */
   private length = 0;
   /** Bytes that came since the last report, and when that was. */
   private bytes = 0;
@@ -50,6 +49,7 @@ class Listening {
       binary: (message) => this.binary(message),
       ping: () => this.ping(),
       pong: ({ t, at }) => this.pong(t, at),
+      move: (lane, length) => this.lanes.move(lane, length, this.length),
       random: Math.random,
       now: Date.now,
       after(ms, call) {
@@ -58,11 +58,16 @@ class Listening {
       },
     });
     this.buffer = opening.buffer;
-    this.lane = laneFor(opening.profile);
+    this.lanes = new Lanes(
+      {
+        ask: (lane) => this.connection.send({ type: "lane", lane }),
+        expect: (length) => this.sink({ type: "expect", length }),
+      },
+      opening.profile,
+    );
     opening.port.onmessage = ({ data }: MessageEvent<SinkToWorker>) => {
       this.buffer = data.target;
-      this.lane = laneFor(data.profile);
-      if (this.joined) this.askLane();
+      this.lanes.held(data.profile, data.covers);
     };
     this.connection.start();
     this.report = setInterval(() => this.tellLosses(), 1000);
@@ -93,8 +98,7 @@ class Listening {
     const { base, token, page } = this.opening;
     const url = new URL(`${base}/listen`, scope.location.href);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-    this.asked = this.lane;
-    const query = { page, buffer: String(Math.ceil(this.buffer)), lane: this.lane, attempt: String(Date.now()) };
+    const query = { page, buffer: String(Math.ceil(this.buffer)), lane: this.lanes.connect(), attempt: String(Date.now()) };
     url.search = new URLSearchParams(query).toString();
     const socket = new WebSocket(url, token ? ["earshot.v1", `earshot.bearer.${token}`] : ["earshot.v1"]);
     socket.binaryType = "arraybuffer";
@@ -117,15 +121,9 @@ class Listening {
       if (open) this.ping();
     }
     this.joined = open;
-    if (open) this.askLane();
+    this.lanes.setOpen(open);
     this.sink({ type: "live", live: open && status.stream.state === "live" });
     tell({ type: "status", status });
-  }
-
-  private askLane(): void {
-    const { lane } = this;
-    if (lane !== this.asked) this.connection.send({ type: "lane", lane });
-    this.asked = lane;
   }
 
   private ping(): void {
@@ -167,11 +165,6 @@ class Listening {
   private sink(message: ToSink, transfer: Transferable[] = []): void {
     this.opening.port.postMessage(message, transfer);
   }
-}
-
-/** Radio saves the battery by messages of a second; the others need all that their buffer covers. */
-function laneFor(profile: Profile): Lane {
-  return profile === "radio" ? "radio" : "live";
 }
 
 let listening: Promise<Listening> | undefined;

@@ -58,6 +58,7 @@ function rig(answer: Answer = { kind: "unreachable" }) {
   const seen: Status[] = [];
   const messages: ArrayBuffer[] = [];
   const pongs: Pong[] = [];
+  const moves: [string, number][] = [];
   const asked = { times: 0 };
   const connection = new Connection({
     open() {
@@ -73,6 +74,7 @@ function rig(answer: Answer = { kind: "unreachable" }) {
     binary: (message) => messages.push(message),
     ping: () => connection.send({ type: "ping", t: clock.now }),
     pong: (pong) => pongs.push(pong),
+    move: (lane, length) => moves.push([lane, length]),
     random: () => 1,
     now: () => clock.now,
     after: clock.after,
@@ -83,7 +85,7 @@ function rig(answer: Answer = { kind: "unreachable" }) {
     const last = seen[seen.length - 1]!;
     return last.phase === "waiting" && last.why?.error;
   };
-  return { connection, clock, wires, seen, messages, pongs, asked, phase, why };
+  return { connection, clock, wires, seen, messages, pongs, moves, asked, phase, why };
 }
 
 /** Lets the promises that were kept run. */
@@ -266,6 +268,16 @@ test("a live stream that goes quiet is opened anew, a paused one is left alone",
   assert(wires[0]!.closed);
   clock.tick(400);
   assert.equal(wires.length, 2);
+});
+
+test("where the server asks to go is passed on, once there is a stream", () => {
+  const { wires, moves } = rig();
+  const move = (lane: string) => wires[0]!.onmessage?.({ data: JSON.stringify({ type: "move", lane, length: 100 }) });
+  move("balanced");
+  wires[0]!.welcome();
+  move("balanced");
+  move("faster");
+  assert.deepEqual(moves, [["balanced", 100]]);
 });
 
 test("messages of a second may come a second apart", () => {

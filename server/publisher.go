@@ -28,6 +28,7 @@ type publisher struct {
 	acks   chan uint64   // withdrawals that are stored
 	bytes  *rate.Limiter // of what it sends; the reader's
 	pace   *rate.Limiter // likewise, in messages
+	way    lateness      // of the sound; the reader's
 
 	about    About  // what it has said; the reader's
 	said     bool   // that it has
@@ -139,9 +140,14 @@ func (p *publisher) read(gone context.Context) {
 }
 
 func (p *publisher) sound(message []byte) error {
-	if !p.clock.answered() { // a plain program; nothing better is known
-		if packets, err := audio.ParseMessage(message); err == nil {
-			p.clock.heard(packets[len(packets)-1].At)
+	if packets, err := audio.ParseMessage(message); err == nil {
+		at := packets[len(packets)-1].At
+		if !p.clock.answered() { // a plain program; nothing better is known
+			p.clock.heard(at)
+		}
+		if p.way.late(p.clock.base(), at) {
+			p.cast.late.Add(1)
+			return nil
 		}
 	}
 	return p.lease.Publish(message)

@@ -100,6 +100,7 @@ type Uplink struct {
 	version uint64        // of what is withdrawn
 	stored  uint64        // the version that the relay has
 	turned  chan struct{} // closed when status or stored changed
+	now     attempt
 }
 
 // New returns an Uplink.
@@ -253,9 +254,14 @@ func (u *Uplink) Run(ctx context.Context) {
 
 const never = 365 * 24 * time.Hour
 
+const replaced = "Another Earshot with this one's key publishes there now. To take it back, stop and start."
+
 // connect publishes over one connection. It returns why that is not, or no more,
 // and how long to wait for another; 0 is for the usual.
 func (u *Uplink) connect(ctx context.Context) (State, string, time.Duration) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	u.note(attempt{end: cancel})
 	raw, err := u.Token()
 	if err != nil {
 		return Refused, err.Error(), 0
@@ -274,6 +280,7 @@ func (u *Uplink) connect(ctx context.Context) (State, string, time.Duration) {
 		return u.failed(answer, err)
 	}
 	defer conn.Close()
+	u.note(attempt{cancel, conn.LocalAddr()})
 	stop := context.AfterFunc(ctx, func() {
 		frame := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
 		_ = conn.WriteControl(websocket.CloseMessage, frame, time.Now().Add(time.Second))
@@ -297,7 +304,9 @@ func (u *Uplink) connect(ctx context.Context) (State, string, time.Duration) {
 		}
 		return Connecting, "The connection to the relay was lost: " + reason(err), 0
 	case closed.Code == 4403:
-		return Refused, "Another Earshot with this one's key publishes there now. To take it back, stop and start.", never
+		return Refused, replaced, never
+	case closed.Code == 4401: // the token was; there are others
+		return Connecting, "The relay had this computer's token withdrawn.", 0
 	case closed.Code >= 4400, closed.Code == websocket.ClosePolicyViolation:
 		return Refused, "The relay ended the connection: " + line.Clean(closed.Text, 60), longestWait
 	}
@@ -417,6 +426,10 @@ func (c *connection) write() error {
 		c.queue, c.orders, c.about = nil, nil, false
 		c.mu.Unlock()
 		if version != sent { // before all else
+			// But with a token that isn't withdrawn by that.
+			if err := c.renew(); err != nil {
+				return err
+			}
 			if err := c.withdraw(version); err != nil {
 				return err
 			}
@@ -449,12 +462,7 @@ func (c *connection) write() error {
 				return err
 			}
 		case <-renew.C:
-			raw, err := c.Token()
-			if err != nil {
-				c.Log.Warn("no new token for the relay", "err", err)
-				continue
-			}
-			if err := c.say(server.Said{Type: "token", Token: raw}); err != nil {
+			if err := c.renew(); err != nil {
 				return err
 			}
 		}

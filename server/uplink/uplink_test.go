@@ -134,11 +134,24 @@ type laptop struct {
 
 func (r *relay) laptop(name string) *laptop {
 	r.t.Helper()
+	return r.laptopBy(name, r.addr)
+}
+
+// laptopBy is one that reaches the relay at another address than its own.
+func (r *relay) laptopBy(name, addr string) *laptop {
+	r.t.Helper()
 	l := &laptop{}
 	l.Uplink = New(Config{
-		URL: r.url(),
+		URL: &url.URL{Scheme: "http", Host: addr, Path: "/radio"},
 		Token: func() (string, error) {
-			return r.token(token.Grant{Scope: token.ScopePublish, Name: name, For: TokenLife}), nil
+			made := time.Now()
+			l.mu.Lock()
+			if !made.After(l.all) {
+				made = l.all.Add(time.Second)
+			}
+			l.mu.Unlock()
+			raw, _, err := r.key.Issue(token.Grant{Audience: r.url().String(), Scope: token.ScopePublish, Name: name, For: TokenLife}, made)
+			return raw, err
 		},
 		About: func() server.About { return server.About{Title: "Ann", Frame: 20, State: server.Live} },
 		Withdrawn: func() (time.Time, []token.Withdrawal) {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// lookAtNetwork is how often relays look whether the computer is in another
-// network: an idle one costs them a system call.
+// lookAtNetwork is how often it is looked, while there are relays, whether the
+// computer is in another network: that is one system call.
 const lookAtNetwork = 2 * time.Second
 
 // watch makes relays connect anew when the computer's addresses have changed,
@@ -17,8 +17,10 @@ func (r *relays) watch(ctx context.Context) {
 	look := time.NewTicker(lookAtNetwork)
 	defer look.Stop()
 	for {
-		if own, err := net.InterfaceAddrs(); err == nil {
-			r.moved(own)
+		if len(r.list()) > 0 {
+			if own, err := net.InterfaceAddrs(); err == nil {
+				r.moved(own)
+			}
 		}
 		select {
 		case <-ctx.Done():

@@ -8,6 +8,9 @@ import (
 	"earshot/server"
 )
 
+// moved is why Wake and Moved have ended a connection.
+const moved = "This computer was asleep, or is in another network now."
+
 // attempt is a connection to the relay, from when it is begun on.
 type attempt struct {
 	end  context.CancelFunc

@@ -277,6 +277,9 @@ func (u *Uplink) connect(ctx context.Context) (State, string, time.Duration) {
 	to.Path += "/publish"
 	conn, answer, err := dialer.DialContext(ctx, to.String(), http.Header{"Authorization": {"Bearer " + raw}})
 	if err != nil {
+		if ctx.Err() != nil {
+			return Connecting, moved, 0
+		}
 		return u.failed(answer, err)
 	}
 	defer conn.Close()
@@ -298,6 +301,8 @@ func (u *Uplink) connect(ctx context.Context) (State, string, time.Duration) {
 	err = <-read
 	var closed *websocket.CloseError
 	switch {
+	case ctx.Err() != nil:
+		return Connecting, moved, 0
 	case !errors.As(err, &closed):
 		if writeErr != nil {
 			err = writeErr

@@ -71,7 +71,7 @@ func (a *access) issue(g token.Grant) (string, token.Link, error) {
 	return a.store.Issue(a.signer(), g)
 }
 
-// sign makes a token that is in no list.
+// sign makes a token that is in no list, and that isn't withdrawn with all.
 func (a *access) sign(g token.Grant) (string, error) {
 	at := time.Now()
 	// One of the second in which all were withdrawn would be of those.
@@ -88,18 +88,25 @@ func (a *access) signer() *token.Key {
 	return a.key
 }
 
+// issueForProgram makes a link that leads where those from the tray do.
+func (a *app) issueForProgram(g token.Grant) (page, raw string, l token.Link, err error) {
+	where, audience, err := a.sharePlace()
+	if err != nil {
+		return "", "", token.Link{}, err
+	}
+	g.Audience = audience
+	raw, l, err = a.access.issue(g)
+	return where.base, raw, l, err
+}
+
 // newServer returns the server for listeners.
 func (a *app) newServer() (*server.Server, error) {
 	s := a.settings
 	c := server.Config{
 		Stream: server.Stream{
-			Hub:    a.hub,
-			Tokens: a.access.tokens,
-			Issue:  a.access.issue,
-			Base: func() (string, error) {
-				where, err := a.place()
-				return where.base, err
-			},
+			Hub:          a.hub,
+			Tokens:       a.access.tokens,
+			Issue:        a.issueForProgram,
 			MaxListeners: s.MaxListeners,
 		},
 		Player:    assets.Player(),
@@ -170,9 +177,9 @@ func (a *app) kick(id uint64, withdraw bool) (removed, error) {
 	if withdraw { // first, or they could come back in between
 		err = a.access.store.Withdraw(all[i].Link)
 	}
-	if id>>relayShift == 0 {
+	if !a.relays.has(id) {
 		a.hub.Kick(id) // who may have gone by themselves
-	} else if kickErr := a.relays.kick(all[i]); kickErr != nil {
+	} else if kickErr := a.relays.kick(id); kickErr != nil {
 		return removed{}, errors.Join(err, kickErr)
 	}
 	a.endWithdrawn()

@@ -7,11 +7,14 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/godbus/dbus/v5"
 
+	"earshot/server/uplink"
 	"earshot/tray/traytest"
 )
 
@@ -136,5 +139,55 @@ func TestAsRootNetworkChanges(t *testing.T) {
 	island.ip("link set wlan0 down")
 	if link, _ := link(); link != "http://localhost:"+port {
 		t.Errorf("without a network again: %s", link)
+	}
+}
+
+// In another network Earshot tries a relay again at once, and not when its turn
+// has come.
+func TestAsRootRelayInAnotherNetwork(t *testing.T) {
+	island := newIsland(t)
+	island.connect("192.0.2.10", "192.0.2.1")
+	r := &running{t: t, env: plainEnv(t.TempDir()), data: t.TempDir(), in: island.enter, log: &output{}}
+	r.start("--headless", "--source", "tone", "--listen", "127.0.0.1:0")
+	path, err := relayBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	relay := &relayProgram{t: t, folder: t.TempDir()}
+	const addr = "127.0.0.1:3278"
+	begin := func(stream string) (end func()) {
+		t.Helper()
+		text := "listen = \"" + addr + "\"\nurl = \"http://" + addr + "\"\nmetrics = \"\"\ndata = \"" + relay.folder + "/data\"\n" +
+			"[[stream]]\nname = \"" + stream + "\"\nkeys = [\"" + r.must("relay", "key") + "\"]\n"
+		if err := os.WriteFile(relay.config(), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		log := &output{}
+		cmd := exec.Command(island.enter[0], append(island.enter[1:len(island.enter):len(island.enter)], path, "--config", relay.config())...)
+		cmd.Stdout, cmd.Stderr = log, log
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		end = sync.OnceFunc(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+		t.Cleanup(end)
+		waitFor(t, "the relay", func() bool { return strings.Contains(log.String(), "knows what is withdrawn") })
+		return end
+	}
+	end := begin("other")
+	r.must("relay", "add", "ws://"+addr+"/radio")
+	r.waitStatus("refused", func(s status) bool { return len(s.Relays) == 1 && s.Relays[0].State == uplink.Refused })
+	end()
+	begin("radio")
+	connected := func() bool { return r.status().Relays[0].State == uplink.Connected }
+	for end := time.Now().Add(2 * lookAtNetwork); time.Now().Before(end); time.Sleep(lookAtNetwork / 4) {
+		if connected() {
+			t.Fatal("it tries again by itself, so this test says nothing")
+		}
+	}
+	moved := time.Now()
+	island.connect("198.51.100.7", "198.51.100.1")
+	waitFor(t, "connected", connected)
+	if took := time.Since(moved); took > 2*lookAtNetwork {
+		t.Errorf("connected %v after the network changed", took)
 	}
 }

@@ -16,10 +16,24 @@ import (
 // and returns what it prints.
 func node(t *testing.T, dir string, env []string, args ...string) []byte {
 	t.Helper()
+	return nodeWhile(t, func() {}, dir, env, args...)
+}
+
+// nodeWhile is node for a program that goes on until its standard input ends,
+// which is after during has.
+func nodeWhile(t *testing.T, during func(), dir string, env []string, args ...string) []byte {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "node", args...)
 	cmd.Dir = filepath.Join("../assets/player", dir)
 	cmd.Env = append(plainEnv(t.TempDir()), env...)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { during(); _ = in.Close(); close(done) }()
 	out, err := cmd.Output()
+	<-done
 	var failed *exec.ExitError
 	if errors.As(err, &failed) {
 		t.Fatalf("%v (has build/test installed node and the player's modules?)\n%s", err, failed.Stderr)

@@ -20,10 +20,6 @@ import (
 	"earshot/server/uplink"
 )
 
-// relayShift is where a relay's number stands in the ID of a listener of its:
-// IDs of the laptop's own listeners are smaller.
-const relayShift = 32
-
 // relays are the streams of relays that this Earshot publishes to. Any goroutine
 // may use them.
 type relays struct {
@@ -31,6 +27,7 @@ type relays struct {
 	config uplink.Config // but for URL and Token
 	token  func(audience string) (string, error)
 	clock  string
+	number func() uint64 // a new ID for a listener
 
 	running sync.WaitGroup
 
@@ -39,6 +36,9 @@ type relays struct {
 	all   []*relayed // in the order in which they were added
 	last  uint64     // number of the newest
 	about server.About
+	// The IDs of those who listen at relays.
+	numbers map[listenerPlace]uint64
+	own     []string // addresses of this computer
 }
 
 // relayed is one of them.
@@ -56,7 +56,7 @@ type relayStatus struct {
 
 // newRelays returns relays that run from Run on.
 func (a *app) newRelays(clock audio.Clock) *relays {
-	r := &relays{data: a.data, clock: rand.Text()}
+	r := &relays{data: a.data, clock: rand.Text(), number: a.hub.Number}
 	r.about = server.About{
 		Title:   a.settings.Title,
 		Frame:   float64(time.Duration(a.settings.Frame)) / float64(time.Millisecond),
@@ -86,7 +86,7 @@ func (r *relays) Run(ctx context.Context) error {
 	if err != nil {
 		r.config.Log.Error("no relays", "err", err)
 	}
-	<-ctx.Done()
+	r.watch(ctx)
 	r.mu.Lock()
 	r.run = nil // no more of them
 	r.mu.Unlock()
@@ -199,30 +199,6 @@ func (r *relays) status() []relayStatus {
 		all = append(all, relayStatus{o.URL.String(), o.Status()})
 	}
 	return all
-}
-
-// listeners are those who listen at relays, with IDs that no others have, and
-// how many there are beside.
-func (r *relays) listeners() (list []server.Listener, more int) {
-	for _, o := range r.list() {
-		s := o.Status()
-		for _, l := range s.Listeners {
-			l.ID |= o.number << relayShift
-			list = append(list, l)
-		}
-		more += s.Count - len(s.Listeners)
-	}
-	return list, more
-}
-
-// kick removes a listener of a relay.
-func (r *relays) kick(l server.Listener) error {
-	for _, o := range r.list() {
-		if o.number == l.ID>>relayShift {
-			return o.Kick(l.Relay, l.ID&(1<<relayShift-1))
-		}
-	}
-	return errors.New("the relay is none of this Earshot's any more")
 }
 
 // shareRelay is the relay whose address share links have: the first one. nil is

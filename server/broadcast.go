@@ -41,6 +41,7 @@ type Broadcast struct {
 	wanted bool // by anybody at those
 
 	bytes, gaps atomic.Uint64 // of the sound that came
+	late        atomic.Uint64 // messages of it that were too late, and went nowhere
 }
 
 // BroadcastConfig configures a [Broadcast].

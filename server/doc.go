@@ -85,8 +85,8 @@
 // A relay holds public keys alone: who breaks into it hears what is published,
 // and can send its listeners anything, but can make no links, and publish
 // nowhere else: a laptop's token for publishing is for one stream's URL and
-// ends after a minute. (A shared secret can do what the relay lets it, wherever
-// else it is used.) Links to a relay are good there alone, not at the laptop.
+// ends after a minute. (Who has a shared secret may publish with it, and nothing
+// else.) Links to a relay are good there alone, not at the laptop.
 // Nobody takes a stream over from who publishes: not another key that may publish
 // to it, nor another name by the same key. Who has the same key can, which is how a
 // laptop that woke up comes back; the one that was replaced says so and waits for
@@ -97,4 +97,9 @@
 // A proxy that is trusted may say of any listener where they come from. One
 // that isn't trusted makes all who come through it share one address, and its
 // limits.
+//
+// A public stream asks for no token, so that one address could take all of its
+// seats: it gets a tenth of them (or 20, or half of them where that is less), not
+// counting those who have links. An IPv6 network of 64 bits is one address. Several addresses can
+// fill it.
 package server

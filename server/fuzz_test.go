@@ -112,12 +112,12 @@ func FuzzReport(f *testing.F) {
 // Whatever a program asks for, what it gets is no more than its token allows.
 func FuzzLinks(f *testing.F) {
 	r := start(f, issuing(nil), func(c *Config) {
-		c.Issue = func(g token.Grant) (string, token.Link, error) {
+		c.Issue = func(g token.Grant) (string, string, token.Link, error) {
 			start := time.Now()
 			if g.NotBefore.After(start) {
 				start = g.NotBefore
 			}
-			return "", token.Link{Name: g.Name, Ends: start.Add(g.For), Listeners: g.Listeners}, nil
+			return "", "", token.Link{Name: g.Name, Ends: start.Add(g.For), Listeners: g.Listeners}, nil
 		}
 	})
 	issuer, claims := r.issue(token.Grant{Scope: token.ScopeIssue, For: time.Hour, Listeners: 3})

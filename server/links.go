@@ -39,7 +39,8 @@ import (
 // 403 and the member's name as error; an unknown member or a bad value 400.
 //
 // The answer is 201 and an [issuedLink]. A link stays good when the token that
-// it was asked for with is withdrawn; it is in the owner's list, too.
+// it was asked for with is withdrawn; it is in the owner's list, too. It leads
+// where the owner's own links do: to a relay, while the laptop publishes to one.
 
 const (
 	defaultFor = 24 * time.Hour
@@ -113,16 +114,12 @@ func (s *stream) link(w http.ResponseWriter, r *http.Request) {
 
 // issue makes a link.
 func (s *stream) issue(g token.Grant) (issuedLink, error) {
-	base, err := s.config.Base()
-	if err != nil {
-		return issuedLink{}, err
-	}
-	raw, l, err := s.config.Issue(g)
+	page, raw, l, err := s.config.Issue(g)
 	if err != nil {
 		return issuedLink{}, err
 	}
 	return issuedLink{
-		Link:      base + "/#" + raw,
+		Link:      page + "/#" + raw,
 		Token:     raw,
 		ID:        l.ID,
 		Name:      l.Name,

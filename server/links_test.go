@@ -19,8 +19,7 @@ import (
 // issuing makes a server take requests for links, and fail to make them.
 func issuing(err error) func(*Config) {
 	return func(c *Config) {
-		c.Base = func() (string, error) { return "http://radio.example", nil }
-		c.Issue = func(token.Grant) (string, token.Link, error) { return "", token.Link{}, err }
+		c.Issue = func(token.Grant) (string, string, token.Link, error) { return "", "", token.Link{}, err }
 	}
 }
 
@@ -41,9 +40,10 @@ func withStoreAt(t testing.TB, path string) (*rig, *token.Store) {
 		if store, err = token.OpenStore(path, time.Now); err != nil {
 			t.Fatal(err)
 		}
-		c.Issue = func(g token.Grant) (string, token.Link, error) {
+		c.Issue = func(g token.Grant) (string, string, token.Link, error) {
 			g.Audience = token.AudienceDesktop
-			return store.Issue(r.key, g)
+			raw, l, err := store.Issue(r.key, g)
+			return "http://radio.example", raw, l, err
 		}
 	})
 	r.tokens.Revoked = store.Revoked

@@ -27,6 +27,10 @@ func (s *stream) session(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
+	if from := s.client(r); s.crowds(from, l) && !s.crowd.room(from, l, s.config.MaxListeners) {
+		s.deny(w, r, l, crowded)
+		return
+	}
 	if why := s.hub.room(l, s.config.MaxListeners); why != "" {
 		s.deny(w, r, l, why)
 		return
@@ -74,6 +78,13 @@ func (s *stream) listen(w http.ResponseWriter, r *http.Request) {
 		}
 		l.choose(to)
 		l.wish.Store(to)
+	}
+	if from := s.client(r); s.crowds(from, l) {
+		if !s.crowd.enter(from, l, s.config.MaxListeners) {
+			s.deny(w, r, l, crowded)
+			return
+		}
+		defer s.crowd.leave(from, l)
 	}
 	if why := s.hub.take(l, s.config.MaxListeners); why != "" {
 		s.deny(w, r, l, why)
@@ -156,6 +167,8 @@ func (s *stream) deny(w http.ResponseWriter, r *http.Request, l *listener, why s
 		s.refuse(w, r, http.StatusConflict, why, message)
 	case full:
 		s.refuseLater(w, r, http.StatusServiceUnavailable, 30*time.Second, why, "As many people as can be are listening already. Try again later.")
+	case crowded:
+		s.refuseLater(w, r, http.StatusServiceUnavailable, 30*time.Second, why, "As many people as can be are listening from your network already. Try again later.")
 	case stopping:
 		s.refuseLater(w, r, http.StatusServiceUnavailable, 5*time.Second, why, "Earshot is just restarting. It will be back soon.")
 	}

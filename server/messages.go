@@ -27,7 +27,8 @@ import (
 //
 // Who has no seat is refused before there is a WebSocket: with 409 and "in-use"
 // where as many listen with the token as it is for, with 503 and "full" where
-// the server has all the listeners that it takes. A page that connects again
+// the server has all the listeners that it takes, with 503 and "crowded" where a
+// public stream has all that it takes of one address. A page that connects again
 // keeps its seat. A program without a page ID has a new seat for each
 // connection, and a dead one's is free after 40 s at the latest.
 //
@@ -207,6 +208,7 @@ const (
 	tooBig       = "too-big"   // 413: the request
 	tooMany      = "too-many"  // 429: requests from this address; come back after Retry-After
 	full         = "full"      // 503: as many listen as the server takes; likewise
+	crowded      = "crowded"   // 503: as many of this address listen to a public stream; likewise
 	stopping     = "stopping"  // 503: the server ends; likewise
 	notMade      = "not-made"  // 503: a link, since it could not be recorded; likewise
 )

@@ -1,9 +1,13 @@
 package server
 
 import (
+	"encoding/base64"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
+
+	"github.com/gorilla/websocket"
 
 	"earshot/server/token"
 )
@@ -25,6 +29,10 @@ func (s *stream) publish(w http.ResponseWriter, r *http.Request) {
 	}
 	if wait := s.limits.succeed(s.client(r)); wait > 0 {
 		s.refuseOften(w, r, wait)
+		return
+	}
+	if !upgrades(r) { // before the claim, which ends a former connection
+		s.refuse(w, r, http.StatusBadRequest, badHandshake, "Publishing takes a WebSocket.")
 		return
 	}
 	p := newPublisher(s, claims)
@@ -60,6 +68,14 @@ func (s *stream) publish(w http.ResponseWriter, r *http.Request) {
 	}
 	s.log.Info("publisher left", "stream", s.config.Name, "after", time.Since(since).Round(time.Second),
 		"messages", p.messages, "closed", closeReasons[code], "why", p.fault())
+}
+
+// upgrades tells whether r opens a WebSocket (RFC 6455 section 4.2.1), as far as
+// the upgrader could find fault with it.
+func upgrades(r *http.Request) bool {
+	key, err := base64.StdEncoding.DecodeString(r.Header.Get("Sec-WebSocket-Key"))
+	return websocket.IsWebSocketUpgrade(r) && r.Method == http.MethodGet && err == nil && len(key) == 16 &&
+		slices.Contains(r.Header.Values("Sec-WebSocket-Version"), "13")
 }
 
 // refusePublisher answers a publisher whose token isn't good here: with 403

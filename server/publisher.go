@@ -29,6 +29,7 @@ type publisher struct {
 	bytes  *rate.Limiter // of what it sends; the reader's
 	pace   *rate.Limiter // likewise, in packets
 	orders *rate.Limiter // likewise, in text messages but for pongs
+	way    lateness      // of the sound; the reader's
 
 	about    About  // what it has said; the reader's
 	said     bool   // that it has
@@ -160,8 +161,13 @@ func (p *publisher) sound(message []byte) error {
 	case !p.pace.AllowN(time.Now(), len(packets)):
 		return errMore
 	}
+	at := packets[len(packets)-1].At
 	if !p.clock.answered() { // a plain program; nothing better is known
-		p.clock.heard(packets[len(packets)-1].At)
+		p.clock.heard(at)
+	}
+	if p.way.late(p.clock.base(), at) {
+		p.cast.late.Add(1)
+		return nil
 	}
 	return p.lease.Publish(message)
 }

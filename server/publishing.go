@@ -51,7 +51,8 @@ import (
 //
 // A connection of which nothing came for 15 s is dead; the relay pings (RFC 6455
 // section 5.5.2) every 5 s. A publisher that sends more than twice what the best
-// sound takes is closed with 1008.
+// sound takes is closed with 1008. What comes more than a second later than it
+// could, by its stamp, is dropped: a backlog is of no use to anybody.
 
 const (
 	publisherPing    = 5 * time.Second

@@ -61,11 +61,9 @@ type Stream struct {
 	Tokens *token.Verifier // needed
 
 	// Issue signs and records a token for POST /api/links, which is there
-	// where this is. It fills in the audience.
-	Issue func(token.Grant) (raw string, l token.Link, err error)
-	// Base returns the URL of the page, without a path, for the links that
-	// are issued; needed where Issue is.
-	Base func() (string, error)
+	// where this is. It fills in the audience, and returns the URL of the page
+	// that the token is for, without a slash at its end.
+	Issue func(token.Grant) (page, raw string, l token.Link, err error)
 
 	// Origins are those whose pages may connect beside the server's own, as
 	// browsers write them (RFC 6454 section 6.2): "https://blog.example.org".

@@ -10,6 +10,7 @@ type StreamStats struct {
 	// Of the sound that has come, from whichever relay: bytes of it, and how
 	// often packets were missing in it.
 	BytesIn, Gaps uint64
+	Late          uint64 // messages that came too late from who publishes here, and were dropped
 }
 
 // Stats returns figures of each stream that has a publisher elsewhere.
@@ -30,6 +31,7 @@ func (s *Server) Stats() []StreamStats {
 			Publisher: publishers > 0,
 			BytesIn:   b.bytes.Load(),
 			Gaps:      b.gaps.Load(),
+			Late:      b.late.Load(),
 		})
 	}
 	return all

@@ -15,6 +15,7 @@ type stream struct {
 	*Server
 	config Stream
 	hub    *Hub
+	crowd  crowd
 
 	mu         sync.Mutex // guards the rest
 	publishers map[*publisher]bool

@@ -33,7 +33,7 @@ type config struct {
 
 	TrustedProxies []setting.Prefix `toml:"trusted-proxies"`
 	Metrics        setting.Address  `toml:"metrics"`
-	Drain          setting.Validity `toml:"drain"`
+	Drain          setting.Pause    `toml:"drain"`
 	LogLevel       setting.Level    `toml:"log-level"`
 	LogFormat      setting.Format   `toml:"log-format"`
 
@@ -63,7 +63,7 @@ func readConfig(path string) (*config, error) {
 	if err != nil {
 		return nil, &usageError{fmt.Errorf("read config file: %w: name another with --config", err)}
 	}
-	c := &config{Listen: ":443", Data: "/var/lib/earshot-relay", Metrics: "127.0.0.1:9277", LogFormat: "text", Drain: setting.Validity(defaultDrain)}
+	c := &config{Listen: ":443", Data: "/var/lib/earshot-relay", Metrics: "127.0.0.1:9277", LogFormat: "text", Drain: setting.Pause(defaultDrain)}
 	dec := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields()
 	if err := dec.Decode(c); err != nil {
 		return nil, &usageError{fmt.Errorf("%s: %w", path, explain(err))}
@@ -211,11 +211,14 @@ func (s *streamConfig) complete(path, base string) error {
 		if err != nil {
 			return errors.New(strings.TrimPrefix(err.Error(), "key "+secretKey+": "))
 		}
-		keys[0].Scopes = []string{token.ScopePublish, token.ScopeListen}
+		keys[0].Scopes = []string{token.ScopePublish} // who may publish need not listen
 		s.keys = append(s.keys, keys...)
 	}
-	if len(s.keys) == 0 {
+	switch {
+	case len(s.keys) == 0:
 		return errors.New("keys: nobody could publish to it: give the line that earshot relay key prints on the laptop, or a secret")
+	case len(s.Keys) == 0 && !s.Public:
+		return errors.New("public: nobody could listen to it, since links take a laptop's key: set public = true, or give the laptop's line in keys, too")
 	}
 	return nil
 }

@@ -9,8 +9,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"earshot/server/token"
+	"earshot/server/uplink"
 )
 
 // command runs earshot-relay with a config file.
@@ -66,7 +68,10 @@ func TestWrongConfig(t *testing.T) {
 		"acme and http":      {"acme = true\nurl = \"http://radio.example\"\n" + stream + key, "must begin with https"},
 		"open metrics":       {"metrics = \":9277\"\n" + good + stream + key, "this machine alone"},
 		"bad proxy":          {"trusted-proxies = [\"x\"]\n" + good + stream + key, "is no address"},
-		"bad drain":          {"drain = \"soon\"\n" + good + stream + key, "drain"},
+		"bad drain":          {"drain = \"soon\"\n" + good + stream + key, "drain: \"soon\" is no short while"},
+		"endless drain":      {"drain = \"forever\"\n" + good + stream + key, "a minute (1m) at most"},
+		"long drain":         {"drain = \"2m\"\n" + good + stream + key, "a minute (1m) at most"},
+		"nobody listens":     {good + stream + "secret = \"0123456789abcdef0123456789abcdef\"\n", "public: nobody could listen"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -154,5 +159,36 @@ func TestExample(t *testing.T) {
 	}
 	if c, err := readConfig(path); err != nil || !c.ACME || !c.Streams[0].Public {
 		t.Errorf("%+v, %v", c, err)
+	}
+}
+
+// Tokens are for the url in lower case, as the laptop writes it, and a shared
+// secret is good for publishing alone.
+func TestTokensOfAStream(t *testing.T) {
+	const secret = "0123456789abcdef0123456789abcdef"
+	path := filepath.Join(t.TempDir(), "relay.toml")
+	text := "url = \"HTTPS://Radio.EXAMPLE.org:443\"\n[[stream]]\nname = \"a\"\nkeys = [\"" + line(t) + "\"]\nsecret = \"" + secret + "\"\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := readConfig(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := c.Streams[0]
+	u, err := uplink.ParseURL("wss://RADIO.example.org/a")
+	if err != nil || s.url != u.String() {
+		t.Errorf("tokens are for %s, the laptop's for %s, %v", s.url, u, err)
+	}
+	v := token.Verifier{Audience: s.url, Now: time.Now}
+	v.Use(s.keys...)
+	for scope, good := range map[string]bool{token.ScopePublish: true, token.ScopeListen: false, token.ScopeIssue: false} {
+		raw, err := token.SignSecret([]byte(secret), token.Grant{Audience: u.String(), Scope: scope, For: time.Minute}, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.Verify(raw, scope); (err == nil) != good {
+			t.Errorf("a token by the secret, to %s: %v", scope, err)
+		}
 	}
 }

@@ -35,6 +35,7 @@ var (
 	dropped   = describe("dropped_messages_total", "Messages of sound that were not sent to a listener.", "stream", "reason")
 	gotBytes  = describe("received_bytes_total", "Bytes of sound that came from the publisher.", "stream")
 	gaps      = describe("publish_gaps_total", "Times that packets were missing in what came from the publisher.", "stream")
+	late      = describe("publish_late_messages_total", "Messages of sound that came too late from the publisher here to be of use, and were dropped.", "stream")
 	connected = describe("nats_connected", "Whether this relay is connected to NATS.")
 	behind    = describe("nats_behind_seconds", "How long ago this relay last knew all that is withdrawn; -1: never.")
 	again     = describe("nats_reconnects_total", "Times that the connection to NATS was made again.")
@@ -50,7 +51,7 @@ func newMetrics(s *server.Server, bus *relay.Bus) *metrics {
 
 // Describe implements prometheus.Collector.
 func (m *metrics) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{listeners, publisher, sentBytes, sent, dropped, gotBytes, gaps, refused, connected, behind, again, unheard} {
+	for _, d := range []*prometheus.Desc{listeners, publisher, sentBytes, sent, dropped, gotBytes, gaps, late, refused, connected, behind, again, unheard} {
 		to <- d
 	}
 }
@@ -72,6 +73,7 @@ func (m *metrics) Collect(to chan<- prometheus.Metric) {
 		add(dropped, prometheus.CounterValue, float64(s.Sent.Lost), s.Name, "slow")
 		add(gotBytes, prometheus.CounterValue, float64(s.BytesIn), s.Name)
 		add(gaps, prometheus.CounterValue, float64(s.Gaps), s.Name)
+		add(late, prometheus.CounterValue, float64(s.Late), s.Name)
 	}
 	for reason, n := range m.server.Refused() {
 		add(refused, prometheus.CounterValue, float64(n), reason)

@@ -11,6 +11,8 @@ import (
 
 	"github.com/caddyserver/certmagic"
 	"go.uber.org/zap"
+	// For where the machine has no authorities to believe, a container say.
+	_ "golang.org/x/crypto/x509roots/fallback"
 
 	"earshot/server"
 )

@@ -40,7 +40,7 @@ licence() {
   echo "It carries work of others; notices.txt, beside this file, has their licences."
 }
 
-# notices prints the licences of all that the program carries: the modules that
+# notices [PACKAGE] prints the licences of all that the program carries: the modules that
 # go list names for the GOOS and GOARCH that are set, Go's own library, libopus,
 # and what the player says. A module without one is an error.
 notices() {
@@ -50,7 +50,7 @@ notices() {
   # A pipe would hide the error of what is before it.
   local modules
   modules=$(CGO_ENABLED=1 go list -tags $tags -deps \
-    -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}' ./app | sort -u)
+    -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}} {{.Dir}}{{end}}{{end}}' "${1:-./app}" | sort -u)
   while read -r path version dir; do
     found=
     for file in "$dir"/LICENSE* "$dir"/LICENCE* "$dir"/COPYING* "$dir"/NOTICE* "$dir"/UNLICENSE*; do

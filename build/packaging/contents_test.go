@@ -64,7 +64,7 @@ func filesIn(t *testing.T, dir string) []string {
 			files = append(files, name)
 			info, infoErr := e.Info()
 			want := fs.FileMode(0o644)
-			if name == "bin/earshot" {
+			if strings.HasPrefix(name, "bin/") {
 				want = 0o755
 			}
 			if infoErr == nil && info.Mode() != want {

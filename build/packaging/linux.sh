@@ -80,26 +80,32 @@ stage_linux() {
   chmod -R u=rwX,go=rX "$root" # a clone's files have the modes of somebody's umask
 }
 
+# changelog PACKAGE VERSION prints Debian's, compressed, which wants one (Policy
+# 12.7); it says no more than which commit it is.
+changelog() {
+  local maintainer
+  maintainer=$(sed -n 's/^maintainer: \(.*>\).*/\1/p' "$(git rev-parse --show-toplevel)/build/packaging/linux/nfpm.yaml")
+  {
+    echo "$1 ($2) unstable; urgency=medium"
+    printf '\n  * Made of commit %s.\n\n' "$(git log -1 --format=%H)"
+    echo " -- $maintainer  $(git log -1 --format=%cd --date=format-local:'%a, %d %b %Y %H:%M:%S +0000')"
+  } | gzip -9n
+}
+
 # pack FORMAT ARCH makes a package by nfpm.
 pack() {
-  local version=$release maintainer description
+  local version=$release description
   # "~" is older than nothing in Debian's and Fedora's order, letters are in Arch's.
   case $1 in
     deb | rpm) version=$release${snapshot:+~$snapshot} ;;
     archlinux) version=$release$snapshot ;;
   esac
-  maintainer=$(sed -n 's/^maintainer: \(.*>\).*/\1/p' build/packaging/linux/nfpm.yaml)
   description=$(cat build/packaging/linux/description.txt)
   if [ "$1" = archlinux ]; then description=${description%%$'\n'*}; fi
   (
     cd "$stage/linux-$2"
     if [ "$1" = deb ]; then
-      # Debian wants one (Policy 12.7); it says no more than which commit it is.
-      {
-        echo "earshot ($version) unstable; urgency=medium"
-        printf '\n  * Made of commit %s.\n\n' "$(git log -1 --format=%H)"
-        echo " -- $maintainer  $(git log -1 --format=%cd --date=format-local:'%a, %d %b %Y %H:%M:%S +0000')"
-      } | gzip -9n >usr/share/doc/earshot/changelog.gz
+      changelog earshot "$version" >usr/share/doc/earshot/changelog.gz
     fi
     find . -exec touch -h -d "@$SOURCE_DATE_EPOCH" {} +
     ARCH=$2 VERSION=$version DESCRIPTION=$description \
@@ -113,6 +119,11 @@ pack_tar() {
   mkdir "$stage/$name"
   cp -R "$stage/linux-$1/usr/." "$stage/$name/"
   rm -f "$stage/$name/share/doc/earshot/changelog.gz"
+  pack_dir "$name"
+}
+
+# pack_dir NAME makes an archive of that folder of what is staged.
+pack_dir() {
   tar --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --format=gnu \
-    -C "$stage" -cf - "$name" | gzip -9n >"$packages/$name.tar.gz"
+    -C "$stage" -cf - "$1" | gzip -9n >"$packages/$1.tar.gz"
 }

@@ -89,12 +89,23 @@ func (tr tree) pack(env []string, targets ...string) error {
 	return run(cmd)
 }
 
-// package_ is the path of the one package whose name ends so.
+// package_ is the path of the one package of Earshot whose name ends so, and
+// relayPackage of earshot-relay's.
 func (tr tree) package_(t testing.TB, ending string) string {
 	t.Helper()
-	found, err := filepath.Glob(tr.path("bin", "packages", "*"+ending))
+	return tr.find(t, `earshot[_\-][0-9]*`+ending)
+}
+
+func (tr tree) relayPackage(t testing.TB, ending string) string {
+	t.Helper()
+	return tr.find(t, `earshot-relay[_\-]*`+ending)
+}
+
+func (tr tree) find(t testing.TB, pattern string) string {
+	t.Helper()
+	found, err := filepath.Glob(tr.path("bin", "packages", pattern))
 	if err != nil || len(found) != 1 {
-		t.Fatalf("%d packages end in %s: %v %v", len(found), ending, found, err)
+		t.Fatalf("%d packages are like %s: %v %v", len(found), pattern, found, err)
 	}
 	return found[0]
 }

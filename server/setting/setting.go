@@ -36,6 +36,7 @@ func (p *URL) UnmarshalText(text []byte) error {
 		return fmt.Errorf("%q is no address for links: use http(s)://HOST or http(s)://HOST:PORT, such as https://radio.example.org", text)
 	}
 	u.Path = ""
+	u.Host = strings.ToLower(u.Host) // tokens are for it, letter by letter
 	// Browsers leave the scheme's own port out of an Origin.
 	if u.Scheme == "http" && u.Port() == "80" || u.Scheme == "https" && u.Port() == "443" {
 		u.Host = strings.TrimSuffix(u.Host, ":"+u.Port())
@@ -92,6 +93,19 @@ func (l *Format) UnmarshalText(text []byte) error {
 		return fmt.Errorf("%q is no log format: use text or json", text)
 	}
 	*l = Format(text)
+	return nil
+}
+
+// Pause is a short while that a program takes over something, of a minute at
+// most.
+type Pause time.Duration
+
+func (p *Pause) UnmarshalText(text []byte) error {
+	d, err := time.ParseDuration(string(text))
+	if err != nil || d < 0 || d > time.Minute {
+		return fmt.Errorf("%q is no short while: use 5s, 500ms or 0s, a minute (1m) at most", text)
+	}
+	*p = Pause(d)
 	return nil
 }
 

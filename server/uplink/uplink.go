@@ -106,6 +106,7 @@ type Uplink struct {
 	version uint64        // of what is withdrawn
 	stored  uint64        // the version that the relay has
 	turned  chan struct{} // closed when status or stored changed
+	now     attempt
 }
 
 // New returns an Uplink.
@@ -285,9 +286,14 @@ func room(about server.About) int {
 
 const never = 365 * 24 * time.Hour
 
+const replaced = "Another Earshot with this one's key publishes there now. To take it back, stop and start."
+
 // connect publishes over one connection. It returns why that is not, or no more,
 // and how long to wait for another; 0 is for the usual.
 func (u *Uplink) connect(ctx context.Context) (State, string, time.Duration) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	u.note(attempt{end: cancel})
 	raw, err := u.Token()
 	if err != nil {
 		return Refused, err.Error(), 0
@@ -304,9 +310,13 @@ func (u *Uplink) connect(ctx context.Context) (State, string, time.Duration) {
 	to.Path += "/publish"
 	conn, answer, err := dialer.DialContext(ctx, to.String(), http.Header{"Authorization": {"Bearer " + raw}})
 	if err != nil {
+		if ctx.Err() != nil {
+			return Connecting, moved, 0
+		}
 		return u.failed(answer, err)
 	}
 	defer conn.Close()
+	u.note(attempt{cancel, conn.LocalAddr()})
 	stop := context.AfterFunc(ctx, func() {
 		frame := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
 		_ = conn.WriteControl(websocket.CloseMessage, frame, time.Now().Add(time.Second))
@@ -324,13 +334,15 @@ func (u *Uplink) connect(ctx context.Context) (State, string, time.Duration) {
 	err = <-read
 	var closed *websocket.CloseError
 	switch {
+	case ctx.Err() != nil:
+		return Connecting, moved, 0
 	case !errors.As(err, &closed):
 		if writeErr != nil {
 			err = writeErr
 		}
 		return Connecting, "The connection to the relay was lost: " + reason(err), 0
 	case closed.Code == 4403:
-		return Refused, "Another Earshot with this one's key publishes there now. To take it back, stop and start.", never
+		return Refused, replaced, never
 	case closed.Code == 4401:
 		// All that this key made until then was withdrawn. The next token is newer.
 		return Connecting, "All links were withdrawn: Earshot connects anew.", 0

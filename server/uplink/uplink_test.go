@@ -160,7 +160,14 @@ func (r *relay) laptopAt(to *url.URL, name string) *laptop {
 	l.Uplink = New(Config{
 		URL: to,
 		Token: func() (string, error) {
-			return r.token(token.Grant{Scope: token.ScopePublish, Name: name, For: TokenLife}), nil
+			made := time.Now()
+			l.mu.Lock()
+			if !made.After(l.all) {
+				made = l.all.Add(time.Second)
+			}
+			l.mu.Unlock()
+			raw, _, err := r.key.Issue(token.Grant{Audience: r.url().String(), Scope: token.ScopePublish, Name: name, For: TokenLife}, made)
+			return raw, err
 		},
 		About: func() server.About {
 			return server.About{Title: "Ann", Frame: 20, Bitrate: 128_000, State: server.Live}

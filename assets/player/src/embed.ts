@@ -6,10 +6,21 @@
 // relay's own page in it. data-token is a link's token, for a stream that isn't
 // public; data-width and data-height are lengths in CSS, of a frame that is as
 // wide as its place and 420 px high otherwise. The element may also be written
-// into the page by hand, with the attributes stream, token, width and height.
+// into the page by hand, with the attributes stream, token, width and height, and
+// relay, the address of another relay than the one that the script came from.
 
 const script = document.currentScript;
 const home = script instanceof HTMLScriptElement ? new URL(script.src).origin : "";
+
+/** Returns the origin of a site's address; "" for anything else, a script say. */
+function siteOf(address: string): string {
+  try {
+    const url = new URL(address);
+    return url.protocol === "https:" || url.protocol === "http:" ? url.origin : "";
+  } catch {
+    return "";
+  }
+}
 
 class EarshotPlayer extends HTMLElement {
   connectedCallback(): void {
@@ -19,9 +30,15 @@ class EarshotPlayer extends HTMLElement {
       this.textContent = `Earshot: "${name}" is no stream's name: say it as data-stream="…"`;
       return;
     }
+    const asked = this.getAttribute("relay") ?? home;
+    const relay = siteOf(asked);
+    if (!relay) {
+      this.textContent = `Earshot: "${asked}" is no relay's address: use https://HOST`;
+      return;
+    }
     const token = this.getAttribute("token");
     const frame = document.createElement("iframe");
-    frame.src = `${this.getAttribute("relay") ?? home}/${name}${token ? `#${token}` : ""}`;
+    frame.src = `${relay}/${name}${token ? `#${token}` : ""}`;
     frame.title = "Earshot";
     frame.allow = "autoplay; screen-wake-lock";
     frame.referrerPolicy = "no-referrer";

@@ -1,6 +1,6 @@
 // A publisher that is a plain program: connects to URL with the token TOKEN in a
 // header, both from the environment, sends the message PACKET (hex) once it is
-// welcome, prints one JSON object, and ends.
+// welcome, prints one JSON object, and ends when its standard input has.
 import WebSocket from "ws";
 
 const { URL: url, TOKEN: token, PACKET: packet } = process.env;
@@ -18,7 +18,8 @@ socket.on("message", (data) => {
   const message = JSON.parse(data);
   if (message.type !== "welcome") return;
   got.welcome = message;
-  socket.send(Buffer.from(packet, "hex"), () => socket.close());
+  socket.send(Buffer.from(packet, "hex"));
+  process.stdin.on("end", () => socket.close()).resume();
 });
 socket.on("close", () => {
   console.log(JSON.stringify(got));

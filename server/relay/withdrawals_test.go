@@ -128,12 +128,12 @@ func TestStoredLater(t *testing.T) {
 	select {
 	case <-stored:
 		t.Fatal("stored, where nothing can be")
-	case <-time.After(storeAgain / 2):
+	case <-time.After(reportEvery / 2):
 	}
 	e.bus.bucket.Store(bk)
 	select {
 	case <-stored:
-	case <-time.After(4 * storeAgain):
+	case <-time.After(3 * reportEvery):
 		t.Fatal("not tried again")
 	}
 	if got := e.bucketHas("phone").ID; got != "phone" {

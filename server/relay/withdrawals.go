@@ -27,8 +27,6 @@ const (
 	// maxWithdrawn is how many tokens of a stream are withdrawn at most, but for
 	// all at once: 15 MB of the bucket.
 	maxWithdrawn = 50_000
-	// storeAgain is how soon what could not be stored is tried again.
-	storeAgain = 500 * time.Millisecond
 )
 
 // Withdrawal is a token that is good no more, or all that were made until a
@@ -167,7 +165,8 @@ func (s *withdrawals) forget() {
 	s.settle()
 }
 
-// prune forgets those whose tokens have ended.
+// prune forgets those whose tokens have ended, and has what is not stored yet
+// tried again. It is called each second.
 func (s *withdrawals) prune(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -250,14 +249,11 @@ func (m *Member) tellWithdrawn() {
 // storeWithdrawn stores what is withdrawn until ctx ends. What can't be stored
 // it tries again, as long as it takes: who has withdrawn it may be gone by then.
 func (m *Member) storeWithdrawn(ctx context.Context) {
-	again := time.NewTimer(time.Hour)
-	defer again.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-m.withdrawn.wake:
-		case <-again.C:
 		}
 		for ctx.Err() == nil {
 			w, ok := m.withdrawn.next()
@@ -266,8 +262,7 @@ func (m *Member) storeWithdrawn(ctx context.Context) {
 			}
 			if err := m.bus.store(ctx, m.stream.Name, w); err != nil {
 				m.bus.limited.warn("withdrawals can't be stored just now", err)
-				again.Reset(storeAgain)
-				break
+				break // until prune wakes it
 			}
 			m.withdraw(true, w)
 		}

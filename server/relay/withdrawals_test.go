@@ -112,3 +112,31 @@ func TestBucketDeleted(t *testing.T) {
 		t.Error("not what was withdrawn")
 	}
 }
+
+// What can't be stored just now is stored when it can be, though nobody asks again.
+func TestStoredLater(t *testing.T) {
+	e := alone(t, "")
+	now := time.Now()
+	bk := e.bus.bucket.Swap(nil) // as before it is found
+	stored, err := e.member.Withdraw([]Withdrawal{{ID: "phone", Until: now.Add(time.Hour)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !e.member.Withdrawn("phone", now) {
+		t.Error("not withdrawn at once")
+	}
+	select {
+	case <-stored:
+		t.Fatal("stored, where nothing can be")
+	case <-time.After(reportEvery / 2):
+	}
+	e.bus.bucket.Store(bk)
+	select {
+	case <-stored:
+	case <-time.After(3 * reportEvery):
+		t.Fatal("not tried again")
+	}
+	if got := e.bucketHas("phone").ID; got != "phone" {
+		t.Errorf("stored is %q", got)
+	}
+}

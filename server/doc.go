@@ -18,6 +18,23 @@
 // messages.go describes what goes over a listener's WebSocket, and publishing.go
 // what over a publisher's.
 //
+// # Fan-out
+//
+// A packet is framed once. A lane is a ring of the newest messages, and each lane has
+// as many writers as there are processors; publishing pokes those and returns,
+// however many listen, and allocates the message alone. A writer goes through its
+// listeners and writes what each lacks, waiting for none: no deadline is set, no
+// goroutine woken. A socket that takes nothing is left to its listener's own
+// goroutine, which waits and has a deadline, and so are TLS and Windows, whose writes
+// can't be tried. A writer that is late sends what has gathered in one write.
+//
+// So the time goes into the write call: the kernel's way through TCP to the other
+// socket. ./build/bench fanout shows it beside a bare loop of such calls.
+//
+// When all that takes too long (pressure.go), listeners are asked to take messages of
+// 100 ms, one after the other; who agrees, once its player holds enough, is moved, and
+// back when there is little to do.
+//
 // # Threat model
 //
 // What is guarded is the sound of somebody's laptop, and the laptop. Whoever

@@ -1,0 +1,415 @@
+//go:build linux
+
+package fanout
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// trials are how often each is measured, in turn with what it is compared with.
+const trials = 5
+
+// load is listeners in this process, each with an address of its own.
+type load struct {
+	conns    []net.Conn
+	reading  sync.WaitGroup
+	messages atomic.Int64
+	bytes    atomic.Int64
+	gaps     atomic.Int64
+	late     [20000]atomic.Int64 // messages by their age, in 100 µs
+	measures atomic.Bool
+}
+
+// listen adds n listeners of a kind, and waits until all are served.
+func (l *load) listen(b *testing.B, kind, addr string, n int) {
+	b.Helper()
+	for range n {
+		if err := l.join(kind, addr); err != nil {
+			b.Fatalf("listener %d: %v", len(l.conns), err)
+		}
+	}
+}
+
+func (l *load) join(kind, addr string) error {
+	i := len(l.conns)
+	from := &net.TCPAddr{IP: net.IPv4(127, 1, byte(i/250), byte(1+i%250))}
+	dialer := net.Dialer{LocalAddr: from, Timeout: 10 * time.Second}
+	conn, err := dialer.Dial("tcp", addr)
+	if err != nil {
+		return err
+	}
+	l.conns = append(l.conns, conn)
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	r := bufio.NewReaderSize(conn, 2048)
+	read := l.frames
+	switch kind {
+	case "snap":
+		id := fmt.Sprintf("02:00:00:00:%02x:%02x", i/256, i%256)
+		text := fmt.Sprintf(`{"Arch":"x86_64","ClientName":"bench","HostName":"h%d","ID":"%s","Instance":1,"MAC":"%s","OS":"Linux","SnapStreamProtocolVersion":2,"Version":"0.26.0"}`, i, id, id)
+		hello := make([]byte, 26, 256)
+		binary.LittleEndian.PutUint16(hello, 5)
+		binary.LittleEndian.PutUint32(hello[22:], uint32(4+len(text)))
+		hello = binary.LittleEndian.AppendUint32(hello, uint32(len(text)))
+		_, err = conn.Write(append(hello, text...))
+		read = l.chunks
+	case "icecast":
+		_, err = io.WriteString(conn, "GET /s HTTP/1.0\r\n\r\n")
+		read = l.plain
+	default:
+		query := ""
+		if kind == "radio" {
+			query = "?lane=radio"
+		}
+		_, err = fmt.Fprintf(conn, "GET /listen%s HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n", query)
+	}
+	if err != nil {
+		return err
+	}
+	if kind != "snap" && kind != "icecast" { // which answers with the first sound
+		status, err := r.ReadString('\n')
+		if err != nil || !strings.Contains(status, " 101 ") && !strings.Contains(status, " 200 ") {
+			return fmt.Errorf("answer %q: %v", status, err)
+		}
+		for line := status; strings.TrimSpace(line) != ""; {
+			if line, err = r.ReadString('\n'); err != nil {
+				return err
+			}
+		}
+	}
+	_ = conn.SetReadDeadline(time.Time{})
+	l.reading.Go(func() { read(r) })
+	return nil
+}
+
+// frames reads WebSocket frames of a server: sound, and texts that don't count.
+func (l *load) frames(r *bufio.Reader) {
+	head := make([]byte, 10)
+	next, begun := uint32(0), false
+	for {
+		if _, err := io.ReadFull(r, head[:2]); err != nil {
+			return
+		}
+		size := int(head[1])
+		switch size {
+		case 126:
+			if _, err := io.ReadFull(r, head[2:4]); err != nil {
+				return
+			}
+			size = int(binary.BigEndian.Uint16(head[2:]))
+		case 127:
+			if _, err := io.ReadFull(r, head[2:10]); err != nil {
+				return
+			}
+			size = int(binary.BigEndian.Uint64(head[2:]))
+		}
+		if head[0] == 0x82 {
+			packet, err := r.Peek(13)
+			if err != nil {
+				return
+			}
+			seq := binary.BigEndian.Uint32(packet[1:])
+			if begun && seq != next {
+				l.gaps.Add(1)
+			}
+			next, begun = seq+uint32(size/(240-4-1)), true
+			if l.measures.Load() {
+				age := clock() - time.Duration(binary.BigEndian.Uint64(packet[5:]))*time.Microsecond
+				l.late[min(max(0, int(age/(100*time.Microsecond))), len(l.late)-1)].Add(1)
+			}
+			l.messages.Add(1)
+		}
+		if _, err := r.Discard(size); err != nil {
+			return
+		}
+		l.bytes.Add(int64(size))
+	}
+}
+
+// chunks reads what Snapcast's server sends.
+func (l *load) chunks(r *bufio.Reader) {
+	head := make([]byte, 26)
+	for {
+		if _, err := io.ReadFull(r, head); err != nil {
+			return
+		}
+		if binary.LittleEndian.Uint16(head) == 2 {
+			l.messages.Add(1)
+		}
+		if _, err := r.Discard(int(binary.LittleEndian.Uint32(head[22:]))); err != nil {
+			return
+		}
+	}
+}
+
+// plain reads 12 kB after 12 kB.
+func (l *load) plain(r *bufio.Reader) {
+	for {
+		if _, err := r.Discard(12000); err != nil {
+			return
+		}
+		l.messages.Add(1)
+	}
+}
+
+func (l *load) close() {
+	for _, c := range l.conns {
+		_ = c.Close()
+	}
+	l.reading.Wait()
+}
+
+// percentile is the age in ms that this part of the messages had at most.
+func (l *load) percentile(q float64) float64 {
+	all := int64(0)
+	for i := range l.late {
+		all += l.late[i].Load()
+	}
+	seen := int64(0)
+	for i := range l.late {
+		if seen += l.late[i].Load(); float64(seen) >= q*float64(all) {
+			return float64(i+1) / 10
+		}
+	}
+	return math.NaN()
+}
+
+// used is the processor time that a process has had.
+func used(b *testing.B, pid int) time.Duration {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+2:]))
+	ticks := 0
+	for _, f := range fields[11:13] {
+		n, _ := strconv.Atoi(f)
+		ticks += n
+	}
+	return time.Duration(ticks) * 10 * time.Millisecond
+}
+
+// resident is a process's memory in bytes.
+func resident(b *testing.B, pid int) float64 {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	pages, _ := strconv.Atoi(strings.Fields(string(text))[1])
+	return float64(pages * os.Getpagesize())
+}
+
+// sample is one measurement.
+type sample struct {
+	Row       string  `json:"row"`
+	Listeners int     `json:"listeners"`
+	Messages  int64   `json:"messages"`
+	CPU       float64 `json:"cpu"` // µs a message
+	P50       float64 `json:"p50,omitempty"`
+	P99       float64 `json:"p99,omitempty"`
+	P999      float64 `json:"p999,omitempty"` // ms
+	Gaps      int64   `json:"gaps"`
+	Load      string  `json:"load"` // of the computer before
+}
+
+// results is what the benchmark keeps.
+type results struct {
+	Commit  string             `json:"commit"`
+	Samples []sample           `json:"samples"`
+	Others  map[string]float64 `json:"others"`
+	Skipped []string           `json:"skipped"`
+}
+
+// measure lets n listeners of a server listen for so long.
+func (r *results) measure(b *testing.B, row, kind string, p process, n int, length time.Duration) {
+	b.Helper()
+	before, _ := os.ReadFile("/proc/loadavg")
+	l := &load{}
+	l.listen(b, kind, p.addr, n)
+	time.Sleep(500*time.Millisecond + map[bool]time.Duration{true: 2 * time.Second}[kind == "radio" || kind == "icecast"])
+	l.measures.Store(true)
+	cpu, messages, gaps := used(b, p.cmd.Process.Pid), l.messages.Load(), l.gaps.Load()
+	time.Sleep(length)
+	cpu, messages, gaps = used(b, p.cmd.Process.Pid)-cpu, l.messages.Load()-messages, l.gaps.Load()-gaps
+	s := sample{Row: row, Listeners: n, Messages: messages, Gaps: gaps, Load: strings.TrimSpace(string(before))}
+	s.CPU = cpu.Seconds() * 1e6 / float64(max(1, messages))
+	if kind == "ws" {
+		s.P50, s.P99, s.P999 = l.percentile(0.5), l.percentile(0.99), l.percentile(0.999)
+	}
+	r.Samples = append(r.Samples, s)
+	l.close()
+	time.Sleep(200 * time.Millisecond)
+}
+
+// median is of what pick takes from a row's samples.
+func (r *results) median(row string, n int, pick func(sample) float64) float64 {
+	var all []float64
+	for _, s := range r.Samples {
+		if s.Row == row && s.Listeners == n {
+			all = append(all, pick(s))
+		}
+	}
+	if len(all) == 0 {
+		return math.NaN()
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+func cpuOf(s sample) float64 { return s.CPU }
+
+// BenchmarkFanout measures all, and prints a table. build/bench runs it.
+func BenchmarkFanout(b *testing.B) {
+	length, err := time.ParseDuration(os.Getenv("EARSHOT_BENCH_FOR"))
+	if err != nil {
+		b.Fatal("run ./build/bench fanout")
+	}
+	r := &results{Commit: os.Getenv("EARSHOT_BENCH_COMMIT"), Others: map[string]float64{}}
+	have := func(name string) bool {
+		if _, err := exec.LookPath(name); err != nil {
+			r.Skipped = append(r.Skipped, name+": not installed")
+			return false
+		}
+		return true
+	}
+	r.Skipped = append(r.Skipped, "WebRTC: not built yet", "capture: ./build/bench desktop measures it")
+	alone, ours := start(b, "floor"), start(b, "hub")
+	for _, n := range []int{1000, 2000} {
+		for range trials {
+			r.measure(b, "floor", "ws", alone, n, length)
+			r.measure(b, "hub", "ws", ours, n, length)
+		}
+	}
+	for _, n := range []int{10, 100} {
+		r.measure(b, "hub", "ws", ours, n, length)
+	}
+	if have("snapserver") {
+		snap := snapserver(b)
+		for range trials {
+			r.measure(b, "snapserver", "snap", snap, 500, length)
+			r.measure(b, "hub", "ws", ours, 500, length)
+		}
+	}
+	if have("icecast2") {
+		ice := icecast(b)
+		for range trials {
+			r.measure(b, "icecast2", "icecast", ice, 1000, max(length, 3*time.Second))
+			r.measure(b, "radio", "radio", ours, 1000, max(length, 3*time.Second))
+		}
+	}
+	r.memory(b)
+	r.joins(b, ours)
+	b.ReportMetric(0, "ns/op") // hides it: that would be the length
+	r.print(b)
+}
+
+// memory is what a listener takes of a fresh server.
+func (r *results) memory(b *testing.B) {
+	b.Helper()
+	p := start(b, "hub")
+	l := &load{}
+	defer l.close()
+	l.listen(b, "ws", p.addr, 100)
+	time.Sleep(time.Second)
+	before := resident(b, p.cmd.Process.Pid)
+	l.listen(b, "ws", p.addr, 1000)
+	time.Sleep(2 * time.Second)
+	r.Others["memory/listener-kB"] = (resident(b, p.cmd.Process.Pid) - before) / 1000 / 1000
+}
+
+// joins lets 500 listeners a second join while 1,000 listen.
+func (r *results) joins(b *testing.B, p process) {
+	b.Helper()
+	there, coming := &load{}, &load{}
+	defer there.close()
+	there.listen(b, "ws", p.addr, 1000)
+	time.Sleep(time.Second)
+	there.measures.Store(true)
+	const rate, length = 500, 2 * time.Second
+	tick := time.NewTicker(time.Second / rate)
+	defer tick.Stop()
+	begun := time.Now()
+	for time.Since(begun) < length {
+		<-tick.C
+		if err := coming.join("ws", p.addr); err != nil {
+			b.Fatal(err)
+		}
+	}
+	r.Others["joins/s"] = float64(len(coming.conns)) / time.Since(begun).Seconds()
+	time.Sleep(200 * time.Millisecond)
+	r.Others["joins-gaps"] = float64(there.gaps.Load())
+	r.Others["joins-p99-ms"] = there.percentile(0.99)
+	coming.close()
+}
+
+// print prints the table and keeps what was measured, as JSON and for benchstat.
+func (r *results) print(b *testing.B) {
+	b.Helper()
+	fmt.Printf("\n| | listeners | µs a message | ratio | p50 / p99 / p99.9 ms | gaps |\n| --- | --- | --- | --- | --- | --- |\n")
+	row := func(name string, n int, against string) {
+		cpu := r.median(name, n, cpuOf)
+		if math.IsNaN(cpu) {
+			return
+		}
+		ratio, late := "", ""
+		if against != "" {
+			ratio = fmt.Sprintf("%.2f × %s", cpu/r.median(against, n, cpuOf), against)
+		}
+		if name == "hub" || name == "floor" {
+			late = fmt.Sprintf("%.1f / %.1f / %.1f", r.median(name, n, func(s sample) float64 { return s.P50 }),
+				r.median(name, n, func(s sample) float64 { return s.P99 }), r.median(name, n, func(s sample) float64 { return s.P999 }))
+		}
+		fmt.Printf("| %s | %d | %.1f | %s | %s | %.0f |\n", name, n, cpu, ratio, late, r.median(name, n, func(s sample) float64 { return float64(s.Gaps) }))
+	}
+	row("hub", 10, "")
+	row("hub", 100, "")
+	row("snapserver", 500, "")
+	row("hub", 500, "snapserver")
+	row("floor", 1000, "")
+	row("hub", 1000, "floor")
+	row("floor", 2000, "")
+	row("hub", 2000, "floor")
+	row("icecast2", 1000, "")
+	row("radio", 1000, "icecast2")
+	fmt.Println()
+	for _, name := range []string{"memory/listener-kB", "joins/s", "joins-gaps", "joins-p99-ms"} {
+		fmt.Printf("%s: %.1f\n", name, r.Others[name])
+	}
+	for _, s := range r.Skipped {
+		fmt.Println("Left out:", s)
+	}
+	out := os.Getenv("EARSHOT_BENCH_OUT")
+	if out == "" {
+		return
+	}
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		b.Fatal(err)
+	}
+	var lines strings.Builder
+	for _, s := range r.Samples {
+		fmt.Fprintf(&lines, "BenchmarkFanout/%s/%d 1 %.3f µs/message\n", s.Row, s.Listeners, s.CPU)
+	}
+	for path, text := range map[string][]byte{out: append(text, '\n'), strings.TrimSuffix(out, filepath.Ext(out)) + ".txt": []byte(lines.String())} {
+		if err := os.WriteFile(path, text, 0o644); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

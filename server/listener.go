@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 	"golang.org/x/time/rate"
@@ -193,7 +194,7 @@ func (l *listener) read() {
 		return
 	}
 	for {
-		_, r, err := l.conn.NextReader()
+		kind, r, err := l.conn.NextReader()
 		if err != nil {
 			return
 		}
@@ -206,6 +207,8 @@ func (l *listener) read() {
 			return
 		case len(text) > readLimit:
 			l.end(closeTooBig)
+		case kind == websocket.TextMessage && !utf8.Valid(text): // RFC 6455 section 8.1
+			l.end(closeNoText)
 		default:
 			l.take(text)
 		}

@@ -121,6 +121,7 @@ func New(c Config) *Server {
 		Subprotocols:    []string{subprotocol},
 		CheckOrigin:     func(*http.Request) bool { return true }, // listen has done that
 		Error: func(w http.ResponseWriter, r *http.Request, status int, reason error) {
+			w.Header().Set("Sec-WebSocket-Version", "13") // RFC 6455 section 4.4
 			s.refuse(w, r, status, badHandshake, reason.Error())
 		},
 	}

@@ -74,6 +74,11 @@ func (s *stream) listen(w http.ResponseWriter, r *http.Request) {
 		}
 		l.wish.Store(to)
 	}
+	defer s.ears.Add(-1)
+	if s.ears.Add(1) > int64(s.listening) {
+		s.deny(w, r, l, full)
+		return
+	}
 	if why := s.hub.take(l, s.config.MaxListeners); why != "" {
 		s.deny(w, r, l, why)
 		return
@@ -95,12 +100,12 @@ func (s *stream) listen(w http.ResponseWriter, r *http.Request) {
 	}
 	l.cursor = s.hub.live.start(s.hub.since(time.Now().Add(-buffer)))
 	s.hub.join(l, conn)
-	s.log.Info("listener joined", "listener", l.info.ID, "name", l.info.Name, "address", l.info.Address, "link", l.info.Link)
+	s.refusals.trip("listener joined", "listener", l.info.ID, "name", l.info.Name, "address", l.info.Address, "link", l.info.Link)
 	code := l.run()
 	if code == closeTooMany || code == closeTooBig {
 		s.refusals.count(closeReasons[code], s.client(r))
 	}
-	s.log.Info("listener left", "listener", l.info.ID, "after", time.Since(l.info.Since).Round(time.Second),
+	s.refusals.trip("listener left", "listener", l.info.ID, "after", time.Since(l.info.Since).Round(time.Second),
 		"sent", l.sent.Load(), "lost", l.lost.Load(), "closed", closeReasons[code])
 }
 

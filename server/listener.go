@@ -151,13 +151,18 @@ func (l *listener) run() int {
 	code := l.write(gone)
 	if code != 0 {
 		frame := websocket.FormatCloseMessage(code, closeReasons[code])
-		err := l.conn.WriteControl(websocket.CloseMessage, frame, time.Now().Add(closeTimeout))
+		patience := closeTimeout
+		if code == closeSlow { // behind what waits in the kernel, which takes its time
+			patience = writeTimeout
+		}
+		err := l.conn.WriteControl(websocket.CloseMessage, frame, time.Now().Add(patience))
 		if err == nil {
 			// Closing at once could make the kernel reset the connection, and
 			// the close frame be lost with it.
 			select {
 			case <-read:
-			case <-time.After(closeTimeout):
+			case <-l.ending: // the server stops
+			case <-time.After(patience):
 			}
 		}
 	}

@@ -443,9 +443,10 @@ func TestSoundServerFaults(t *testing.T) {
 				t.Errorf("its owner waits %v", took)
 			}
 			sound.Thaw()
-			sound.Kill()
-			sound.Start()
-			sound.PlaySine("speakers", 997)
+			if strings.Contains(tt.name, "killed") {
+				sound.Start()
+				sound.PlaySine("speakers", 997)
+			}
 			back := time.Now()
 			waitFor(t, "the sound is back", func() bool { return loud().After(back) })
 			t.Logf("the sound is back after %v", time.Since(back))

@@ -149,6 +149,7 @@ func (s *soaking) round(result *soak, length time.Duration) {
 	defer cancel()
 	var all sync.WaitGroup
 	all.Go(p.run)
+	all.Go(func() { s.stir.metronome(ctx) })
 	all.Go(func() { c.run(ctx, soakers) })
 	samples := time.NewTicker(soakSample)
 	defer samples.Stop()
@@ -268,8 +269,8 @@ func (r *soak) verdict() (string, bool) {
 		}
 		fmt.Fprintf(&s, "| %s | %s | %s |\n", name, fmt.Sprintf(format, args...), word)
 	}
-	fmt.Fprintf(&s, "%.0f s; %d listeners at once, %d joined, %d links ended; %s %d times, %s %d times\n\n| | | |\n| --- | --- | --- |\n",
-		r.Seconds, soakers, r.Joined, r.Expired, outputChanges, r.Stirs[outputChanges], relayRestarts, r.Stirs[relayRestarts])
+	fmt.Fprintf(&s, "%.0f s; %d listeners at once, %d joined, %d links ended; %s %d times, %s %d times; %s %d times\n\n| | | |\n| --- | --- | --- |\n",
+		r.Seconds, soakers, r.Joined, r.Expired, outputChanges, r.Stirs[outputChanges], relayRestarts, r.Stirs[relayRestarts], computerBusy, r.Stirs[computerBusy])
 	for _, name := range slices.Sorted(maps.Keys(r.Rest)) {
 		b, a := r.Rest[name][0], r.Rest[name][1]
 		row(name+": goroutines at rest, before and after", a.Goroutines <= b.Goroutines+spare, "%d, %d", b.Goroutines, a.Goroutines)

@@ -80,8 +80,25 @@ func (s *stir) while(what string, f func()) {
 const (
 	relayRestarts  = "the relay restarts"
 	outputChanges  = "the output changes"
+	computerBusy   = "the computer keeps a program waiting"
 	explainedAfter = 3 * time.Second // a stir ended
 )
+
+// metronome notes, until ctx ends, when this process was kept waiting itself for
+// so long that a listener's silence says nothing of the programs under test.
+func (s *stir) metronome(ctx context.Context) {
+	const beat, late = 20 * time.Millisecond, 250 * time.Millisecond
+	for last := time.Now(); ctx.Err() == nil; {
+		time.Sleep(beat)
+		now := time.Now()
+		if now.Sub(last) > late {
+			s.mu.Lock()
+			s.done = append(s.done, stirred{computerBusy, last, now})
+			s.mu.Unlock()
+		}
+		last = now
+	}
+}
 
 // explains tells whether a silence is no wonder.
 func (s *stir) explains(from, to time.Time, where string) bool {
@@ -92,7 +109,7 @@ func (s *stir) explains(from, to time.Time, where string) bool {
 		if d.to.IsZero() {
 			end = to
 		}
-		if (d.what == outputChanges || where == "relay") && from.Before(end) && to.After(d.from) {
+		if (d.what != relayRestarts || where == "relay") && from.Before(end) && to.After(d.from) {
 			return true
 		}
 	}
@@ -171,12 +188,12 @@ func (c *crowd) visit(ctx context.Context, from string) {
 	c.here.Add(1)
 	c.joined.Add(1)
 	defer c.here.Add(-1)
+	ends := time.Now().Add(stay)
 	leave := time.AfterFunc(stay, func() { _ = conn.Close() })
 	defer leave.Stop()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
 
-	ends := time.Now().Add(stay)
 	err = c.listen(conn, where, length)
 	var closed *websocket.CloseError
 	switch {

@@ -37,7 +37,7 @@ func (r *soak) plot() string {
 		{"Descriptors", []curve{{laptop, blue, of(laptop, descriptors)}, {relaying, orange, of(relaying, descriptors)}}},
 		{"Listeners", []curve{{"here", blue, func(s sample) float64 { return float64(s.Listeners) }}}},
 		{"Drops: packets missed until then", []curve{{"by anybody", blue, func(s sample) float64 { return float64(s.Missed) }}}},
-		{"Latency from packet to listener, ms", []curve{
+		{"Latency from capture to listener, ms", []curve{
 			{"median", blue, func(s sample) float64 { return s.Latency.Median }},
 			{"p99", orange, func(s sample) float64 { return s.Latency.P99 }},
 		}},

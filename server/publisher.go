@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -116,12 +117,12 @@ func (p *publisher) read(gone context.Context) {
 		kind, message, err := p.conn.ReadMessage()
 		switch {
 		case errors.Is(err, websocket.ErrReadLimit):
-			p.end(closeTooBig, err)
+			p.dismiss(closeTooBig, err)
 			return
 		case err != nil || alive("") != nil:
 			return
 		case !p.bytes.AllowN(time.Now(), len(message)) || !p.pace.Allow():
-			p.end(closeTooMany, errors.New("it sends more than sound can be"))
+			p.dismiss(closeTooMany, errors.New("it sends more than sound can be"))
 			return
 		case kind == websocket.BinaryMessage:
 			p.messages++
@@ -132,10 +133,17 @@ func (p *publisher) read(gone context.Context) {
 			err = p.take(gone, message)
 		}
 		if err != nil {
-			p.end(closeTooMany, err)
+			p.dismiss(closeTooMany, err)
 			return
 		}
 	}
+}
+
+// dismiss ends the connection, and reads what still comes until it is closed: the
+// kernel would reset it for what is not read, and the close frame be lost.
+func (p *publisher) dismiss(code int, why error) {
+	p.end(code, why)
+	_, _ = io.Copy(io.Discard, p.conn.NetConn())
 }
 
 func (p *publisher) sound(message []byte) error {

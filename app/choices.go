@@ -38,7 +38,7 @@ func openChoices(path string) (*choiceFile, error) {
 	}
 	if err != nil {
 		f.choices = choices{}
-		return f, fmt.Errorf("read what was chosen in the menu: %w", err)
+		return f, fmt.Errorf("read what was chosen in the menu, %s: %w: choose it again, which mends the file", path, err)
 	}
 	return f, nil
 }

@@ -61,6 +61,7 @@ func TestWrongSettings(t *testing.T) {
 		{args: "--nonsense", want: []string{"--nonsense"}},
 		{args: "link --for 11y", want: []string{"--for: ", "24h"}},
 		{args: "link --for 600w", want: []string{"--for: ", "24h"}},
+		{args: "--headless --profile :6060", want: []string{"--profile: ", "127.0.0.1:PORT"}},
 		{args: "--headless --source file:/nonexistent.wav", want: []string{"/nonexistent.wav"}},
 	}
 	for _, tt := range tests {
@@ -342,6 +343,21 @@ func TestOpenDataFolder(t *testing.T) {
 	}
 	if _, err := openData(dir); err == nil || !strings.Contains(err.Error(), "chmod 700") {
 		t.Errorf("a folder with files that is open to others: %v", err)
+	}
+}
+
+// Profiles are there where they are asked for.
+func TestProfile(t *testing.T) {
+	addr := freePort(t)
+	r := launch(t, plainEnv(t.TempDir()), "--headless", "--source", "tone", "--profile", addr)
+	if status, text := fetch(t, "http://"+addr+"/debug/pprof/goroutine?debug=1"); status != 200 || !strings.Contains(text, "main.(*engine).run") {
+		t.Errorf("%d %.300s", status, text)
+	}
+	if status, _ := r.get("/debug/pprof/", ""); status != 404 {
+		t.Errorf("to listeners: %d", status)
+	}
+	if status := r.quit(); status != 0 {
+		t.Errorf("exit status %d", status)
 	}
 }
 

@@ -34,10 +34,23 @@ var binary = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
+// newText is what it writes.
+const newText = "new"
+
 // scratch is a folder of this run of the tests.
 var scratch string
 
+// writeVariable makes this program write a text to the file that it names, and end.
+const writeVariable = "EARSHOT_TEST_WRITE"
+
 func TestMain(m *testing.M) {
+	if path := os.Getenv(writeVariable); path != "" {
+		if err := writeFile(path, newText, 0o600); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	os.Exit(func() int {
 		var err error
 		if scratch, err = os.MkdirTemp("", "earshot-test-"); err != nil {

@@ -262,11 +262,7 @@ func writeRelays(data dataFolder, all []*url.URL) error {
 	if err != nil {
 		return err
 	}
-	temp := data.relays() + ".new"
-	if err := os.WriteFile(temp, append(text, '\n'), 0o600); err != nil {
-		return fmt.Errorf("write list of relays: %w", err)
-	}
-	if err := os.Rename(temp, data.relays()); err != nil {
+	if err := writeFile(data.relays(), string(text)+"\n", 0o600); err != nil {
 		return fmt.Errorf("write list of relays: %w", err)
 	}
 	return nil

@@ -20,6 +20,7 @@ import (
 	"earshot/audio/capture"
 	"earshot/audio/opus"
 	"earshot/server"
+	"earshot/server/profile"
 )
 
 // stopTimeout bounds how long the app waits at the end for its sound device,
@@ -30,7 +31,8 @@ const stopTimeout = 5 * time.Second
 const startLimit = 5 * time.Second
 
 type runCommand struct {
-	Headless bool `help:"Run without a tray."`
+	Headless bool            `help:"Run without a tray."`
+	Profile  profile.Address `hidden:"" placeholder:"127.0.0.1:PORT" help:"Serve profiles to this computer: package earshot/server/profile."`
 }
 
 // app is the running program.
@@ -131,6 +133,13 @@ func (r *runCommand) run(s *settings, c *console) (err error) {
 	if err != nil {
 		return errors.Join(err, ln.Close(), control.Close())
 	}
+	var profiles net.Listener
+	if r.Profile != "" {
+		if profiles, err = profile.Listen(r.Profile); err != nil {
+			return errors.Join(err, ln.Close(), control.Close())
+		}
+		a.log.Info("profiles", "listen", profiles.Addr())
+	}
 	a.log.Info("earshot started", "version", version, "commit", commit(), "pid", os.Getpid(), "listen", a.listen)
 	if s.Start {
 		a.engine.start()
@@ -149,6 +158,9 @@ func (r *runCommand) run(s *settings, c *console) (err error) {
 	}
 	part(func() error { return a.server.Run(ctx, ln) })
 	part(func() error { return serveControl(ctx, control, a) })
+	if profiles != nil {
+		part(func() error { return profile.Serve(ctx, profiles) })
+	}
 	part(func() error { watchSleep(ctx, a.log, a.sleep); return nil })
 	part(func() error { a.warnOfFirewall(ctx); return nil })
 	if s.Source.kind == "auto" || s.Source.kind == "loopback" {

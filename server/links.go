@@ -108,7 +108,7 @@ func (s *stream) link(w http.ResponseWriter, r *http.Request) {
 		s.refuseLater(w, r, http.StatusServiceUnavailable, time.Minute, notMade, "The link could not be made. Try again later; the owner's log says why.")
 		return
 	}
-	s.log.Info("link made", "link", made.ID, "name", made.Name, "by", claims.ID)
+	s.refusals.trip("link made", "link", made.ID, "name", made.Name, "by", claims.ID)
 	answer(w, http.StatusCreated, made)
 }
 

@@ -79,6 +79,11 @@ func (s *stream) listen(w http.ResponseWriter, r *http.Request) {
 		l.choose(to)
 		l.wish.Store(to)
 	}
+	defer s.ears.Add(-1)
+	if s.ears.Add(1) > int64(s.listening) {
+		s.deny(w, r, l, full)
+		return
+	}
 	if from := s.client(r); s.crowds(from, l) {
 		if !s.crowd.enter(from, l, s.config.MaxListeners) {
 			s.deny(w, r, l, crowded)
@@ -107,12 +112,12 @@ func (s *stream) listen(w http.ResponseWriter, r *http.Request) {
 	}
 	l.cursor = s.hub.live.start(s.hub.since(time.Now().Add(-buffer)))
 	s.hub.join(l, conn)
-	s.log.Info("listener joined", "listener", l.info.ID, "name", l.info.Name, "address", l.info.Address, "link", l.info.Link)
+	s.refusals.trip("listener joined", "listener", l.info.ID, "name", l.info.Name, "address", l.info.Address, "link", l.info.Link)
 	code := l.run()
 	if code == closeTooMany || code == closeTooBig {
 		s.refusals.count(closeReasons[code], s.client(r))
 	}
-	s.log.Info("listener left", "listener", l.info.ID, "after", time.Since(l.info.Since).Round(time.Second),
+	s.refusals.trip("listener left", "listener", l.info.ID, "after", time.Since(l.info.Since).Round(time.Second),
 		"sent", l.sent.Load(), "lost", l.lost.Load(), "closed", closeReasons[code])
 }
 

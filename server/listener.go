@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 	"golang.org/x/time/rate"
@@ -173,13 +174,18 @@ func (l *listener) run() int {
 	code := l.write(gone)
 	if code != 0 {
 		frame := websocket.FormatCloseMessage(code, closeReasons[code])
-		err := l.conn.WriteControl(websocket.CloseMessage, frame, time.Now().Add(closeTimeout))
+		patience := closeTimeout
+		if code == closeSlow { // behind what waits in the kernel, which takes its time
+			patience = writeTimeout
+		}
+		err := l.conn.WriteControl(websocket.CloseMessage, frame, time.Now().Add(patience))
 		if err == nil {
 			// Closing at once could make the kernel reset the connection, and
 			// the close frame be lost with it.
 			select {
 			case <-read:
-			case <-time.After(closeTimeout):
+			case <-l.ending: // the server stops
+			case <-time.After(patience):
 			}
 		}
 	}
@@ -216,7 +222,7 @@ func (l *listener) read() {
 		return
 	}
 	for {
-		_, r, err := l.conn.NextReader()
+		kind, r, err := l.conn.NextReader()
 		if err != nil {
 			return
 		}
@@ -229,6 +235,8 @@ func (l *listener) read() {
 			return
 		case len(text) > readLimit:
 			l.end(closeTooBig)
+		case kind == websocket.TextMessage && !utf8.Valid(text): // RFC 6455 section 8.1
+			l.end(closeNoText)
 		default:
 			l.take(text)
 		}

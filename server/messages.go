@@ -44,21 +44,23 @@ const (
 
 // Close codes. assets/player/src/codes.json has those that a player meets.
 const (
-	closeTooMany   = websocket.ClosePolicyViolation // the listener sends too many messages
-	closeTooBig    = websocket.CloseMessageTooBig   // it sent one that is too long
-	closeRestart   = websocket.CloseServiceRestart  // this server stops and is back soon
-	closeSlow      = 4001                           // the connection is too slow for the stream
-	closeElsewhere = 4002                           // as many listen with the link at other relays as it is for
-	closeExpired   = 4400                           // the token has ended
-	closeWithdrawn = 4401                           // the owner has withdrawn it
-	closeRemoved   = 4402                           // the owner has ended this connection
-	closeReplaced  = 4403                           // the same page, or publisher, has connected again
+	closeTooMany   = websocket.ClosePolicyViolation         // the listener sends too many messages
+	closeTooBig    = websocket.CloseMessageTooBig           // it sent one that is too long
+	closeNoText    = websocket.CloseInvalidFramePayloadData // it sent text that is none
+	closeRestart   = websocket.CloseServiceRestart          // this server stops and is back soon
+	closeSlow      = 4001                                   // the connection is too slow for the stream
+	closeElsewhere = 4002                                   // as many listen with the link at other relays as it is for
+	closeExpired   = 4400                                   // the token has ended
+	closeWithdrawn = 4401                                   // the owner has withdrawn it
+	closeRemoved   = 4402                                   // the owner has ended this connection
+	closeReplaced  = 4403                                   // the same page, or publisher, has connected again
 )
 
 // closeReasons are what the close frames say beside the code.
 var closeReasons = map[int]string{
 	closeTooMany:   "too-many-messages",
 	closeTooBig:    tooBig,
+	closeNoText:    "not UTF-8",
 	closeRestart:   "back soon",
 	closeSlow:      "too slow",
 	closeElsewhere: "in use elsewhere",

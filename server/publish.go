@@ -61,12 +61,12 @@ func (s *stream) publish(w http.ResponseWriter, r *http.Request) {
 		return // the upgrader has answered
 	}
 	since, from := time.Now(), s.client(r)
-	s.log.Info("publisher came", "stream", s.config.Name, "name", claims.Name, "address", from, "token", claims.ID)
+	s.refusals.trip("publisher came", "stream", s.config.Name, "name", claims.Name, "address", from, "token", claims.ID)
 	code := p.run()
 	if code == closeTooMany || code == closeTooBig {
 		s.refusals.count(closeReasons[code], from)
 	}
-	s.log.Info("publisher left", "stream", s.config.Name, "after", time.Since(since).Round(time.Second),
+	s.refusals.trip("publisher left", "stream", s.config.Name, "after", time.Since(since).Round(time.Second),
 		"messages", p.messages, "closed", closeReasons[code], "why", p.fault())
 }
 

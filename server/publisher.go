@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
@@ -126,12 +127,12 @@ func (p *publisher) read() {
 		kind, message, err := p.conn.ReadMessage()
 		switch {
 		case errors.Is(err, websocket.ErrReadLimit):
-			p.end(closeTooBig, err)
+			p.dismiss(closeTooBig, err)
 			return
 		case err != nil || alive("") != nil:
 			return
 		case !p.bytes.AllowN(time.Now(), len(message)):
-			p.end(closeTooMany, errMore)
+			p.dismiss(closeTooMany, errMore)
 			return
 		case kind == websocket.BinaryMessage:
 			p.messages++
@@ -142,7 +143,7 @@ func (p *publisher) read() {
 			err = p.take(message)
 		}
 		if err != nil {
-			p.end(closeTooMany, err)
+			p.dismiss(closeTooMany, err)
 			return
 		}
 	}
@@ -152,6 +153,13 @@ var (
 	errMore   = errors.New("it sends more than sound can be")
 	errOrders = errors.New("it says too much beside the sound")
 )
+
+// dismiss ends the connection, and reads what still comes until it is closed: the
+// kernel would reset it for what is not read, and the close frame be lost.
+func (p *publisher) dismiss(code int, why error) {
+	p.end(code, why)
+	_, _ = io.Copy(io.Discard, p.conn.NetConn())
+}
 
 func (p *publisher) sound(message []byte) error {
 	packets, err := audio.ParseMessage(message)

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // connections is the word of [Server.Refused] for too many of them.
@@ -24,12 +26,38 @@ type refusals struct {
 	fresh  map[string]uint64 // not logged yet
 	logged time.Time         // when that was last done
 
+	trips  *rate.Limiter // lines of who comes and goes
+	untold uint64        // of those that were not logged
+
 	failed    int       // links that could not be made, not logged yet
 	failedLog time.Time // when that was last done
 }
 
 func newRefusals(log *slog.Logger) *refusals {
-	return &refusals{log: log, total: map[string]uint64{}, fresh: map[string]uint64{}}
+	return &refusals{log: log, total: map[string]uint64{}, fresh: map[string]uint64{}, trips: rate.NewLimiter(tripRate, tripBurst)}
+}
+
+// A line of each who comes or goes, and of each link that a program makes, is logged while they are so few; of more
+// only how many lines there would be: one listener alone could else fill the log
+// in minutes.
+const (
+	tripRate  = 5 // lines a second
+	tripBurst = 100
+)
+
+// trip logs that somebody came, went, or made a link.
+func (r *refusals) trip(what string, about ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.trips.Allow() {
+		r.untold++
+		return
+	}
+	if r.untold > 0 {
+		about = append(about, "lines left out", r.untold)
+		r.untold = 0
+	}
+	r.log.Info(what, about...)
 }
 
 // count notes a refusal for reason, one word, of what came from an address.

@@ -15,9 +15,11 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
+	"golang.org/x/time/rate"
 
 	"earshot/server/token"
 )
@@ -93,6 +95,10 @@ type Server struct {
 	limits   *limits
 	checks   chan struct{}  // one for each token that is being verified
 	conns    sync.WaitGroup // WebSockets, which http.Server doesn't wait for
+
+	// What file descriptors are for: connections that ask, and listeners.
+	asking, listening int
+	ears              atomic.Int64 // listeners, of all streams
 }
 
 // New returns a Server.
@@ -110,6 +116,7 @@ func New(c Config) *Server {
 		limits:   newLimits(),
 		checks:   make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)),
 	}
+	s.asking, s.listening = shares(fileLimit())
 	s.upgrader = websocket.Upgrader{
 		HandshakeTimeout: requestTimeout,
 		ReadBufferSize:   readLimit,
@@ -119,6 +126,7 @@ func New(c Config) *Server {
 		Subprotocols:    []string{subprotocol},
 		CheckOrigin:     func(*http.Request) bool { return true }, // listen has done that
 		Error: func(w http.ResponseWriter, r *http.Request, status int, reason error) {
+			w.Header().Set("Sec-WebSocket-Version", "13") // RFC 6455 section 4.4
 			s.refuse(w, r, status, badHandshake, reason.Error())
 		},
 	}
@@ -151,7 +159,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.S
 func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 	srv := &http.Server{
 		Handler:           s,
-		ConnState:         newGate(s.refusals, s.trusts).state,
+		ConnState:         newGate(s.refusals, s.trusts, s.asking).state,
 		Protocols:         new(http.Protocols),
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
@@ -166,6 +174,7 @@ func (s *Server) Run(ctx context.Context, ln net.Listener) error {
 		srv.TLSConfig = &tls.Config{GetCertificate: s.config.Certificate.Current, MinVersion: tls.VersionTLS12}
 		serve = func(ln net.Listener) error { return srv.ServeTLS(ln, "", "") }
 	}
+	ln = &door{Listener: ln, log: s.log, some: rate.Sometimes{Interval: time.Second}}
 	served := make(chan error, 1)
 	go func() { served <- serve(ln) }()
 	var err error

@@ -5,8 +5,6 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
 	"os"
 	"reflect"
 	"runtime"
@@ -15,6 +13,7 @@ import (
 	"github.com/pelletier/go-toml/v2"
 
 	"earshot/server"
+	"earshot/server/profile"
 	"earshot/server/setting"
 	"earshot/server/token"
 )
@@ -33,6 +32,7 @@ type config struct {
 
 	TrustedProxies []setting.Prefix `toml:"trusted-proxies"`
 	Metrics        setting.Address  `toml:"metrics"`
+	Profiles       bool             `toml:"profiles"` // beside the metrics
 	Drain          setting.Pause    `toml:"drain"`
 	LogLevel       setting.Level    `toml:"log-level"`
 	LogFormat      setting.Format   `toml:"log-format"`
@@ -131,6 +131,8 @@ func (c *config) complete(path string) error {
 		return errors.New("acme: the url must begin with https://")
 	case !c.ACME && (c.Email != "" || c.CA != ""):
 		return errors.New("acme-email, acme-ca: they need acme = true")
+	case c.Profiles && c.Metrics == "":
+		return errors.New("profiles: they are beside the metrics: give those an address, or leave profiles out")
 	case c.TLSCert != "" && c.URL.URL.Scheme != "https":
 		return errors.New("tls-cert: the url must begin with https://")
 	}
@@ -175,8 +177,7 @@ func check[T ~string](key string, text *T) error {
 
 // loopback says what is wrong with an address that nobody else may reach.
 func loopback(addr string) error {
-	host, _, _ := net.SplitHostPort(addr)
-	if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.IsLoopback()) {
+	if !profile.Loopback(addr) {
 		return errors.New("metrics: they are for this machine alone: use 127.0.0.1:PORT")
 	}
 	return nil

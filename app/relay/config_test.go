@@ -67,6 +67,7 @@ func TestWrongConfig(t *testing.T) {
 		"half a certificate": {"tls-cert = \"x\"\n" + good + stream + key, "belong together"},
 		"acme and http":      {"acme = true\nurl = \"http://radio.example\"\n" + stream + key, "must begin with https"},
 		"open metrics":       {"metrics = \":9277\"\n" + good + stream + key, "this machine alone"},
+		"profiles nowhere":   {"profiles = true\nmetrics = \"\"\n" + good + stream + key, "beside the metrics"},
 		"bad proxy":          {"trusted-proxies = [\"x\"]\n" + good + stream + key, "is no address"},
 		"bad drain":          {"drain = \"soon\"\n" + good + stream + key, "drain: \"soon\" is no short while"},
 		"endless drain":      {"drain = \"forever\"\n" + good + stream + key, "a minute (1m) at most"},

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"earshot/server"
+	"earshot/server/profile"
 	"earshot/server/relay"
 )
 
@@ -20,6 +21,7 @@ type metrics struct {
 	server   *server.Server
 	bus      *relay.Bus
 	registry *prometheus.Registry
+	profiles bool // are served, too
 }
 
 // describe returns a metric's name, and its labels.
@@ -110,6 +112,10 @@ func (m *metrics) serve(ctx context.Context, ln net.Listener) {
 		_, _ = w.Write([]byte("ready\n"))
 	})
 	srv := &http.Server{Handler: mux, ReadTimeout: 5 * time.Second, WriteTimeout: 10 * time.Second}
+	if m.profiles {
+		mux.Handle("GET /debug/pprof/", profile.Handler())
+		srv.WriteTimeout = 0 // a profile may take as long as was asked for
+	}
 	_ = srv.Serve(ln) // until it is closed
 	_ = srv.Close()
 }

@@ -71,6 +71,7 @@ func serve(ctx context.Context, c *config, console *console) error {
 		Drain:          time.Duration(c.Drain),
 	})
 	m := newMetrics(srv, bus)
+	m.profiles = c.Profiles
 	ln, err := net.Listen("tcp", string(c.Listen))
 	if err != nil {
 		return listenError("listen", err)

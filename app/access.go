@@ -71,13 +71,14 @@ func (a *access) issue(g token.Grant) (string, token.Link, error) {
 	return a.store.Issue(a.signer(), g)
 }
 
-// sign makes a token that is in no list, and that isn't withdrawn with all.
+// sign makes a token that is in no list.
 func (a *access) sign(g token.Grant) (string, error) {
-	made := time.Now()
-	if all, _ := a.store.Withdrawals(); !made.After(all.Add(time.Second)) {
-		made = all.Add(time.Second) // times are whole seconds
+	at := time.Now()
+	// One of the second in which all were withdrawn would be of those.
+	if all, _ := a.store.Withdrawals(); !all.Before(at.Truncate(time.Second)) {
+		at = all.Add(time.Second)
 	}
-	raw, _, err := a.signer().Issue(g, made)
+	raw, _, err := a.signer().Issue(g, at)
 	return raw, err
 }
 

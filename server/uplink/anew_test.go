@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/url"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -89,7 +90,7 @@ func (g gated) Write(p []byte) (int, error) {
 func TestWake(t *testing.T) {
 	r := newRelay(t)
 	w := r.through()
-	l := r.laptopBy("", w.Addr().String())
+	l := r.laptopAt(&url.URL{Scheme: "http", Host: w.Addr().String(), Path: "/radio"}, "")
 	waitFor(t, "connected", l.is(Connected))
 	_, heard := r.listen()
 	waitFor(t, "wanted", l.Wanted)

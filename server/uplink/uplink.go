@@ -310,8 +310,9 @@ func (u *Uplink) connect(ctx context.Context) (State, string, time.Duration) {
 		return Connecting, "The connection to the relay was lost: " + reason(err), 0
 	case closed.Code == 4403:
 		return Refused, replaced, never
-	case closed.Code == 4401: // the token was; there are others
-		return Connecting, "The relay had this computer's token withdrawn.", 0
+	case closed.Code == 4401:
+		// All that this key made until then was withdrawn. The next token is newer.
+		return Connecting, "All links were withdrawn: Earshot connects anew.", 0
 	case closed.Code >= 4400, closed.Code == websocket.ClosePolicyViolation:
 		return Refused, "The relay ended the connection: " + line.Clean(closed.Text, 60), longestWait
 	}

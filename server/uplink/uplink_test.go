@@ -134,15 +134,15 @@ type laptop struct {
 
 func (r *relay) laptop(name string) *laptop {
 	r.t.Helper()
-	return r.laptopBy(name, r.addr)
+	return r.laptopAt(r.url(), name)
 }
 
-// laptopBy is one that reaches the relay at another address than its own.
-func (r *relay) laptopBy(name, addr string) *laptop {
+// laptopAt is one that reaches the relay at another address.
+func (r *relay) laptopAt(to *url.URL, name string) *laptop {
 	r.t.Helper()
 	l := &laptop{}
 	l.Uplink = New(Config{
-		URL: &url.URL{Scheme: "http", Host: addr, Path: "/radio"},
+		URL: to,
 		Token: func() (string, error) {
 			made := time.Now()
 			l.mu.Lock()

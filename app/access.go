@@ -71,7 +71,7 @@ func (a *access) issue(g token.Grant) (string, token.Link, error) {
 	return a.store.Issue(a.signer(), g)
 }
 
-// sign makes a token that is in no list, and that isn't withdrawn with all.
+// sign makes a token that is in no list.
 func (a *access) sign(g token.Grant) (string, error) {
 	at := time.Now()
 	// One of the second in which all were withdrawn would be of those.

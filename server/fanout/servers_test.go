@@ -289,7 +289,7 @@ func icecast(b *testing.B) process {
 	return p
 }
 
-// every calls each in the background until the test ends, and then last.
+// every calls each in the background until the test ends, and when it ends last.
 func every(b *testing.B, d time.Duration, each, last func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -299,12 +299,11 @@ func every(b *testing.B, d time.Duration, each, last func()) {
 		for {
 			select {
 			case <-done:
-				last()
 				return
 			case <-tick.C:
 				each()
 			}
 		}
 	}()
-	b.Cleanup(func() { close(done); <-ended })
+	b.Cleanup(func() { close(done); last(); <-ended }) // last also ends a write that nobody takes
 }

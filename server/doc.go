@@ -29,7 +29,14 @@
 // can't be tried. A writer that is late sends what has gathered in one write.
 //
 // So the time goes into the write call: the kernel's way through TCP to the other
-// socket. ./build/bench fanout shows it beside a bare loop of such calls.
+// socket. ./build/bench fanout shows it beside a bare loop of such calls; medians of
+// five, of a second each, in turn, on two cores that had much else to do:
+//
+//	processor time a message             beside                      latency p50/p99/p99.9
+//	1,000 live listeners         3.3 µs  1.13 × the bare loop (2.9)  3.9/12.1/18.8 ms
+//	2,000 live listeners         2.8 µs  1.00 × the bare loop (2.8)  8.2/27.8/55.3 ms
+//	500 live listeners           3.6 µs  0.45 × Snapcast 0.26 (8.0)  2.0/5.3/6.6 ms
+//	1,000 listeners of radio    16.7 µs  0.52 × Icecast 2.4 (32.0)
 //
 // When all that takes too long (pressure.go), listeners are asked to take messages of
 // 100 ms, one after the other; who agrees, once its player holds enough, is moved, and

@@ -19,11 +19,12 @@ type Hub struct {
 	clock   audio.Clock
 	changed func()
 
-	live  *lane
-	wider []*lane      // the other lanes
-	count atomic.Int64 // of listeners
-	state atomic.Pointer[hubState]
-	slept atomic.Pointer[time.Time] // when the laptop last went to sleep; nil for never
+	live   *lane
+	wider  []*lane      // the other lanes
+	count  atomic.Int64 // of listeners
+	lastID atomic.Uint64
+	state  atomic.Pointer[hubState]
+	slept  atomic.Pointer[time.Time] // when the laptop last went to sleep; nil for never
 
 	publishing sync.Mutex // guards the lanes' users and publishing
 
@@ -34,7 +35,6 @@ type Hub struct {
 	mu        sync.Mutex
 	listeners []*listener // oldest first; also those whose handshake is under way
 	seated    seating     // those of them who have not ended
-	lastID    uint64
 	closed    bool
 	past      Totals // of those who have left
 }
@@ -60,7 +60,8 @@ type HubConfig struct {
 	Format Format
 	Clock  audio.Clock // that packets are stamped with
 	// Changed is called after somebody came or went, from any goroutine, and
-	// must return at once. May be nil.
+	// must return at once, asking the Hub for nothing but [Hub.Wanted] and
+	// [Hub.Number]. May be nil.
 	Changed func()
 }
 
@@ -329,8 +330,7 @@ func (h *Hub) join(l *listener, conn *websocket.Conn) {
 			h.end(old, closeReplaced)
 		}
 	}
-	h.lastID++
-	l.info.ID = h.lastID
+	l.info.ID = h.lastID.Add(1)
 	l.conn = conn
 	h.count.Add(1)
 	h.changed()

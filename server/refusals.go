@@ -26,36 +26,47 @@ type refusals struct {
 	fresh  map[string]uint64 // not logged yet
 	logged time.Time         // when that was last done
 
-	trips  *rate.Limiter // lines of who comes and goes
-	untold uint64        // of those that were not logged
+	trips map[string]*trips // by what the lines say
 
 	failed    int       // links that could not be made, not logged yet
 	failedLog time.Time // when that was last done
 }
 
 func newRefusals(log *slog.Logger) *refusals {
-	return &refusals{log: log, total: map[string]uint64{}, fresh: map[string]uint64{}, trips: rate.NewLimiter(tripRate, tripBurst)}
+	return &refusals{log: log, total: map[string]uint64{}, fresh: map[string]uint64{}, trips: map[string]*trips{}}
 }
 
-// A line of each who comes or goes, and of each link that a program makes, is logged while they are so few; of more
-// only how many lines there would be: one listener alone could else fill the log
-// in minutes.
+// A line of each who comes or goes, and of each link that a program makes, is
+// logged while they are so few; of more only how many lines there would be: one
+// listener alone could else fill the log in minutes.
 const (
 	tripRate  = 5 // lines a second
 	tripBurst = 100
 )
 
-// trip logs that somebody came, went, or made a link.
+// trips are lines of one kind.
+type trips struct {
+	pace   *rate.Limiter
+	untold uint64 // of those that were not logged
+}
+
+// trip logs what somebody did: came, went, or made a link. Each is limited by
+// itself, so that listeners can't hide who publishes.
 func (r *refusals) trip(what string, about ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.trips.Allow() {
-		r.untold++
+	t := r.trips[what]
+	if t == nil {
+		t = &trips{pace: rate.NewLimiter(tripRate, tripBurst)}
+		r.trips[what] = t
+	}
+	if !t.pace.Allow() {
+		t.untold++
 		return
 	}
-	if r.untold > 0 {
-		about = append(about, "lines left out", r.untold)
-		r.untold = 0
+	if t.untold > 0 {
+		about = append(about, "lines left out", t.untold)
+		t.untold = 0
 	}
 	r.log.Info(what, about...)
 }

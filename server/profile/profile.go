@@ -36,7 +36,8 @@ func Handler() http.Handler {
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !Loopback(r.Host) {
+		site := r.Header.Get("Sec-Fetch-Site") // a browser's word on who asks
+		if !Loopback(r.Host) || site != "" && site != "none" && site != "same-origin" {
 			http.Error(w, "Profiles are for this machine alone: ask by 127.0.0.1.", http.StatusForbidden)
 			return
 		}

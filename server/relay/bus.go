@@ -298,11 +298,7 @@ func (b *Bus) options() ([]nats.Option, error) {
 			b.log.Info("connected to nats again", "server", nc.ConnectedServerName())
 			b.again()
 		}),
-		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
-			if err != nil {
-				b.log.Warn("lost connection to nats", "error", err)
-			}
-		}),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) { b.limited.warn("lost connection to nats", err) }),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { b.limited.warn("no connection to nats", err) }),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			if errors.Is(err, nats.ErrSlowConsumer) {

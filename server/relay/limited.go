@@ -25,12 +25,9 @@ func (l *limited) warn(what string, err error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	key := what + err.Error()
-	if len(l.last) > 100 {
-		clear(l.last)
-	}
-	if now := time.Now(); now.Sub(l.last[key]) >= logEvery {
-		l.last[key] = now
+	// Not by the error, too: many name a port that is another each time.
+	if now := time.Now(); now.Sub(l.last[what]) >= logEvery {
+		l.last[what] = now
 		l.log.Warn(what, "error", err)
 	}
 }

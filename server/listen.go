@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
@@ -39,7 +40,7 @@ func (s *stream) session(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, newAbout(now.title, l.info.Name, now.state, l.claims.Expires))
 }
 
-// listen upgrades the request to a WebSocket and serves it until it ends. The
+// listen upgrades the request to a WebSocket, which is then served. The
 // token is checked first, and a seat taken: without them there is no WebSocket.
 func (s *stream) listen(w http.ResponseWriter, r *http.Request) {
 	s.conns.Add(1) // while http.Server still waits for this request
@@ -79,23 +80,18 @@ func (s *stream) listen(w http.ResponseWriter, r *http.Request) {
 		l.choose(to)
 		l.wish.Store(to)
 	}
-	defer s.ears.Add(-1)
-	if s.ears.Add(1) > int64(s.listening) {
-		s.deny(w, r, l, full)
-		return
-	}
-	if from := s.client(r); s.crowds(from, l) {
-		if !s.crowd.enter(from, l, s.config.MaxListeners) {
-			s.deny(w, r, l, crowded)
-			return
-		}
-		defer s.crowd.leave(from, l)
-	}
-	if why := s.hub.take(l, s.config.MaxListeners); why != "" {
+	from := s.client(r)
+	leave, why := s.sit(l, from)
+	if why != "" {
 		s.deny(w, r, l, why)
 		return
 	}
-	defer s.hub.leave(l)
+	joined := false
+	defer func() {
+		if !joined {
+			leave()
+		}
+	}()
 	// Once more, now that Review finds it: the token may have been
 	// withdrawn in between.
 	if until, ok := l.good(l.claims); !ok {
@@ -113,9 +109,45 @@ func (s *stream) listen(w http.ResponseWriter, r *http.Request) {
 	l.cursor = s.hub.live.start(s.hub.since(time.Now().Add(-buffer)))
 	s.hub.join(l, conn)
 	s.refusals.trip("listener joined", "listener", l.info.ID, "name", l.info.Name, "address", l.info.Address, "link", l.info.Link)
-	code := l.run()
+	greeted := l.greet() // here, where the stack is large already
+	// In a goroutine of its own, so that http.Server's ends with the request and
+	// its buffers: they are most of what a listener would take in memory.
+	joined = true
+	s.conns.Go(func() {
+		defer leave()
+		s.left(l, from, l.run(greeted))
+	})
+}
+
+// sit takes a seat for l, who asks from there, and returns what gives it back;
+// else it says why there is none.
+func (s *stream) sit(l *listener, from netip.Addr) (leave func(), why string) {
+	if s.ears.Add(1) > int64(s.listening) {
+		s.ears.Add(-1)
+		return nil, full
+	}
+	crowds := s.crowds(from, l)
+	if crowds && !s.crowd.enter(from, l, s.config.MaxListeners) {
+		s.ears.Add(-1)
+		return nil, crowded
+	}
+	outside := func() {
+		if crowds {
+			s.crowd.leave(from, l)
+		}
+		s.ears.Add(-1)
+	}
+	if why := s.hub.take(l, s.config.MaxListeners); why != "" {
+		outside()
+		return nil, why
+	}
+	return func() { s.hub.leave(l); outside() }, ""
+}
+
+// left notes that a listener has left, who was closed with code.
+func (s *stream) left(l *listener, from netip.Addr, code int) {
 	if code == closeTooMany || code == closeTooBig {
-		s.refusals.count(closeReasons[code], s.client(r))
+		s.refusals.count(closeReasons[code], from)
 	}
 	s.refusals.trip("listener left", "listener", l.info.ID, "after", time.Since(l.info.Since).Round(time.Second),
 		"sent", l.sent.Load(), "lost", l.lost.Load(), "closed", closeReasons[code])

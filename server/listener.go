@@ -1,11 +1,8 @@
 package server
 
 import (
-	"context"
-	"crypto/tls"
 	"encoding/json"
 	"io"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -74,6 +71,7 @@ type listener struct {
 	why     atomic.Pointer[Why]  // it is there; nil for no reason
 	place   atomic.Uint64        // its number in its writer's list; 0 for none
 	ending  chan int             // capacity 1: the close code to end with
+	told    bool                 // of the token's end; write's
 
 	// Sending is done by the listener's own goroutine, and by the writer of its
 	// lane where that needs no wait: whoever holds out.
@@ -153,45 +151,44 @@ func (l *listener) snapshot() Listener {
 	return info
 }
 
-// run serves the connection until it ends, and returns the code that it closed
-// with; 0 where the other side left.
-func (l *listener) run() int {
-	tcp := l.wire.Conn
-	if secure, ok := tcp.(*tls.Conn); ok {
-		tcp = secure.NetConn()
-	}
-	if tcp, ok := tcp.(*net.TCPConn); ok {
-		_ = tcp.SetWriteBuffer(sendBuffer) // best effort: the kernel's default works, too
-	}
-	gone, cancel := context.WithCancel(context.Background())
-	read := make(chan struct{})
+// run serves a connection that was greeted until it ends, and returns the code
+// that it closed with; 0 where the other side left.
+func (l *listener) run(greeted error) int {
+	gone := make(chan struct{})
 	go func() {
-		defer close(read)
-		defer cancel()
 		l.read()
+		close(gone)
 	}()
-
-	code := l.write(gone)
+	code := 0
+	if greeted == nil {
+		code = l.write(gone)
+	}
+	l.leaveLanes()
 	if code != 0 {
-		frame := websocket.FormatCloseMessage(code, closeReasons[code])
-		patience := closeTimeout
-		if code == closeSlow { // behind what waits in the kernel, which takes its time
-			patience = writeTimeout
-		}
-		err := l.conn.WriteControl(websocket.CloseMessage, frame, time.Now().Add(patience))
-		if err == nil {
-			// Closing at once could make the kernel reset the connection, and
-			// the close frame be lost with it.
-			select {
-			case <-read:
-			case <-l.ending: // the server stops
-			case <-time.After(patience):
-			}
-		}
+		l.takeLeave(code, gone)
 	}
 	_ = l.conn.Close()
-	<-read
+	<-gone
 	return code
+}
+
+// takeLeave closes with code, and waits for the other side to answer.
+func (l *listener) takeLeave(code int, gone <-chan struct{}) {
+	frame := websocket.FormatCloseMessage(code, closeReasons[code])
+	patience := closeTimeout
+	if code == closeSlow { // behind what waits in the kernel, which takes its time
+		patience = writeTimeout
+	}
+	if l.conn.WriteControl(websocket.CloseMessage, frame, time.Now().Add(patience)) != nil {
+		return
+	}
+	// Closing at once could make the kernel reset the connection, and the close
+	// frame be lost with it.
+	select {
+	case <-gone:
+	case <-l.ending: // the server stops
+	case <-time.After(patience):
+	}
 }
 
 // read takes what the listener sends until the connection breaks, closes or

@@ -1,7 +1,8 @@
 package server
 
 import (
-	"context"
+	"crypto/tls"
+	"net"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -9,72 +10,99 @@ import (
 
 // write sends sound and states until the connection is gone, and then returns
 // 0, or until it must be closed, and then returns the code to close with.
-func (l *listener) write(gone context.Context) int {
+//
+// Here each listener waits, and so does its reader: what they call is in
+// functions of its own, since frames of half a kilobyte more would double their
+// stacks.
+func (l *listener) write(gone <-chan struct{}) int {
 	ping := time.NewTicker(pingEvery)
 	defer ping.Stop()
 	look := time.NewTimer(0) // at how long the token is good
 	defer look.Stop()
-
-	defer l.leaveLanes()
-	if l.greet() != nil {
-		return 0
-	}
-	told := false // of the token's end
 	for {
+		var code int
+		var err error
 		select {
-		case <-gone.Done():
+		case <-gone:
 			return 0
-		case code := <-l.ending:
-			return code
+		case code = <-l.ending:
 		case <-look.C:
-			until, ok := l.good(l.claims)
-			if !ok {
-				return closeEnded(until)
-			}
-			// Not at once for long: timers stand still while a computer sleeps,
-			// and nobody may have told of a change.
-			next := pingEvery
-			if !until.IsZero() {
-				left := time.Until(until)
-				if left <= notice && !told {
-					told = true
-					if l.sendJSON(expiring{Type: "expiring", Seconds: seconds(left)}) != nil {
-						return 0
-					}
-				}
-				if !told {
-					left -= notice
-				}
-				next = min(left, pingEvery)
-			}
-			look.Reset(next)
+			code, err = l.look(look)
 		case <-ping.C:
-			if l.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(writeTimeout)) != nil {
-				return 0
-			}
+			err = l.ping()
 		case <-l.wake:
 			look.Reset(0)
-			if l.tell() != nil {
-				return 0
-			}
+			err = l.tell()
 		case t := <-l.pings:
-			if l.sendJSON(pong{Type: "pong", T: t, At: l.hub.clock().Microseconds()}) != nil {
-				return 0
-			}
+			err = l.pong(t)
 		case <-l.offers:
-			if to := l.offered.Load(); to != nil && l.sendJSON(laneMessage{"move", to.name, to.span().Milliseconds()}) != nil {
-				return 0
-			}
+			err = l.propose()
 		case <-l.sound:
-			if code, err := l.step(); err != nil || code != 0 {
-				return code
-			}
+			code, err = l.step()
+		}
+		if err != nil {
+			return 0
+		}
+		if code != 0 {
+			return code
 		}
 	}
 }
 
+// look looks at how long the token is good, tells of its end when that is near,
+// and sets when to look again. It returns the code to close with, if that must
+// be.
+func (l *listener) look(again *time.Timer) (code int, err error) {
+	until, ok := l.good(l.claims)
+	if !ok {
+		return closeEnded(until), nil
+	}
+	// Not at once for long: timers stand still while a computer sleeps,
+	// and nobody may have told of a change.
+	next := pingEvery
+	if !until.IsZero() {
+		left := time.Until(until)
+		if left <= notice && !l.told {
+			l.told = true
+			if err := l.sendJSON(expiring{Type: "expiring", Seconds: seconds(left)}); err != nil {
+				return 0, err
+			}
+		}
+		if !l.told {
+			left -= notice
+		}
+		next = min(left, pingEvery)
+	}
+	again.Reset(next)
+	return 0, nil
+}
+
+func (l *listener) ping() error {
+	return l.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(writeTimeout))
+}
+
+func (l *listener) pong(t float64) error {
+	return l.sendJSON(pong{Type: "pong", T: t, At: l.hub.clock().Microseconds()})
+}
+
+// propose asks the listener to go to another lane.
+func (l *listener) propose() error {
+	to := l.offered.Load()
+	if to == nil {
+		return nil
+	}
+	return l.sendJSON(laneMessage{"move", to.name, to.span().Milliseconds()})
+}
+
 // greet sends what a listener gets first, and has it sent sound from then on.
 func (l *listener) greet() error {
+	tcp := l.wire.Conn
+	if secure, ok := tcp.(*tls.Conn); ok {
+		tcp = secure.NetConn()
+	}
+	if tcp, ok := tcp.(*net.TCPConn); ok {
+		_ = tcp.SetWriteBuffer(sendBuffer) // best effort: the kernel's default works, too
+	}
 	l.out.Lock()
 	defer l.out.Unlock()
 	l.hub.use(l.cursor.lane, 1)

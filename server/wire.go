@@ -95,15 +95,22 @@ func (w *wire) Write(p []byte) (int, error) {
 // Read implements net.Conn.
 func (w *wire) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
-	if w.pace.AllowN(time.Now(), n) {
+	if w.paced(n) {
 		return n, err
 	}
+	return 0, w.skip()
+}
+
+func (w *wire) paced(n int) bool { return w.pace.AllowN(time.Now(), n) }
+
+// skip ends the listener, and reads on until it is closed, as listener.read
+// does, but looks at none of it.
+func (w *wire) skip() error {
 	w.l.end(closeTooMany)
-	// Read on until it is closed, as in listener.read, but look at none of it.
-	if _, err = io.Copy(io.Discard, w.Conn); err == nil {
-		err = io.EOF
+	if _, err := io.Copy(io.Discard, w.Conn); err != nil {
+		return err
 	}
-	return 0, err
+	return io.EOF
 }
 
 // wiring is a response whose connection becomes a listener's wire once it is

@@ -27,6 +27,7 @@ const trials = 5
 
 // load is listeners in this process, each with an address of its own.
 type load struct {
+	mu       sync.Mutex // guards conns
 	conns    []net.Conn
 	reading  sync.WaitGroup
 	messages atomic.Int64
@@ -46,15 +47,53 @@ func (l *load) listen(b *testing.B, kind, addr string, n int) {
 	}
 }
 
+// flock adds listeners of a kind for so long, so many a second, or as fast as
+// they come where rate is 0. It returns how many a second did.
+func (l *load) flock(kind, addr string, rate int, length time.Duration) (float64, error) {
+	var joining sync.WaitGroup
+	var next, joined atomic.Int64
+	var failed atomic.Pointer[error]
+	begun := time.Now()
+	for range 8 {
+		joining.Go(func() {
+			for failed.Load() == nil {
+				due := time.Since(begun)
+				if n := next.Add(1); rate > 0 {
+					due = time.Duration(n) * time.Second / time.Duration(rate)
+				}
+				if due >= length {
+					return
+				}
+				time.Sleep(time.Until(begun.Add(due)))
+				if err := l.join(kind, addr); err != nil {
+					failed.Store(&err)
+					return
+				}
+				joined.Add(1)
+			}
+		})
+	}
+	joining.Wait()
+	if err := failed.Load(); err != nil {
+		return 0, *err
+	}
+	return float64(joined.Load()) / time.Since(begun).Seconds(), nil
+}
+
 func (l *load) join(kind, addr string) error {
+	l.mu.Lock()
 	i := len(l.conns)
+	l.conns = append(l.conns, nil)
+	l.mu.Unlock()
 	from := &net.TCPAddr{IP: net.IPv4(127, 1, byte(i/250), byte(1+i%250))}
 	dialer := net.Dialer{LocalAddr: from, Timeout: 10 * time.Second}
 	conn, err := dialer.Dial("tcp", addr)
 	if err != nil {
 		return err
 	}
-	l.conns = append(l.conns, conn)
+	l.mu.Lock()
+	l.conns[i] = conn
+	l.mu.Unlock()
 	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
 	r := bufio.NewReaderSize(conn, 2048)
 	read := l.frames
@@ -88,6 +127,13 @@ func (l *load) join(kind, addr string) error {
 		}
 		for line := status; strings.TrimSpace(line) != ""; {
 			if line, err = r.ReadString('\n'); err != nil {
+				return err
+			}
+		}
+	}
+	if kind == "ws" || kind == "radio" { // as players do
+		for _, text := range []string{`{"type":"ping","t":1}`, `{"type":"stats","buffer":200,"latency":250}`} {
+			if _, err := conn.Write(append([]byte{0x81, 0x80 | byte(len(text)), 0, 0, 0, 0}, text...)); err != nil {
 				return err
 			}
 		}
@@ -169,7 +215,9 @@ func (l *load) plain(r *bufio.Reader) {
 
 func (l *load) close() {
 	for _, c := range l.conns {
-		_ = c.Close()
+		if c != nil {
+			_ = c.Close()
+		}
 	}
 	l.reading.Wait()
 }
@@ -296,7 +344,7 @@ func BenchmarkFanout(b *testing.B) {
 		}
 		return true
 	}
-	r.Skipped = append(r.Skipped, "WebRTC: not built yet", "capture: ./build/bench desktop measures it")
+	r.Skipped = append(r.Skipped, "capture: ./build/bench desktop measures it")
 	alone, ours := start(b, "floor"), start(b, "hub")
 	for _, n := range []int{1000, 2000} {
 		for range trials {
@@ -324,13 +372,16 @@ func BenchmarkFanout(b *testing.B) {
 			r.measure(b, "radio", "radio", ours, 1000, max(length, 3*time.Second))
 		}
 	}
+	r.webrtc(b, ours, length)
 	r.memory(b)
+	r.publishing(b, ours)
 	r.joins(b, ours)
 	b.ReportMetric(0, "ns/op") // hides it: that would be the length
 	r.print(b)
 }
 
-// memory is what a listener takes of a fresh server.
+// memory is what a listener takes of a fresh server, when the server has collected
+// its garbage and given back what was free; and what it takes with that.
 func (r *results) memory(b *testing.B) {
 	b.Helper()
 	p := start(b, "hub")
@@ -338,35 +389,52 @@ func (r *results) memory(b *testing.B) {
 	defer l.close()
 	l.listen(b, "ws", p.addr, 100)
 	time.Sleep(time.Second)
+	p.tidy(b)
 	before := resident(b, p.cmd.Process.Pid)
 	l.listen(b, "ws", p.addr, 1000)
 	time.Sleep(2 * time.Second)
+	r.Others["memory/listener-kB, untidied"] = (resident(b, p.cmd.Process.Pid) - before) / 1000 / 1000
+	p.tidy(b)
 	r.Others["memory/listener-kB"] = (resident(b, p.cmd.Process.Pid) - before) / 1000 / 1000
 }
 
-// joins lets 500 listeners a second join while 1,000 listen.
+// publishing is how long it takes who publishes, which mustn't depend on how many
+// listen.
+func (r *results) publishing(b *testing.B, p process) {
+	b.Helper()
+	for _, n := range []int{10, 1000} {
+		l := &load{}
+		l.listen(b, "ws", p.addr, n)
+		time.Sleep(time.Second)
+		p.tidy(b)
+		time.Sleep(4 * time.Second)
+		r.Others[fmt.Sprintf("publish-%d-p50-µs", n)], r.Others[fmt.Sprintf("publish-%d-p99-µs", n)] = p.tidy(b)
+		l.close()
+	}
+}
+
+// joins lets 500 listeners a second join while 1,000 listen, and then as many as
+// can.
 func (r *results) joins(b *testing.B, p process) {
 	b.Helper()
-	there, coming := &load{}, &load{}
-	defer there.close()
-	there.listen(b, "ws", p.addr, 1000)
-	time.Sleep(time.Second)
-	there.measures.Store(true)
-	const rate, length = 500, 2 * time.Second
-	tick := time.NewTicker(time.Second / rate)
-	defer tick.Stop()
-	begun := time.Now()
-	for time.Since(begun) < length {
-		<-tick.C
-		if err := coming.join("ws", p.addr); err != nil {
+	for name, rate := range map[string]int{"joins": 500, "joins-flat-out": 0} {
+		there, coming := &load{}, &load{}
+		there.listen(b, "ws", p.addr, 1000)
+		time.Sleep(time.Second)
+		there.measures.Store(true)
+		cpu := used(b, p.cmd.Process.Pid)
+		did, err := coming.flock("ws", p.addr, rate, 2*time.Second)
+		if err != nil {
 			b.Fatal(err)
 		}
+		r.Others[name+"/s"] = did
+		r.Others[name+"-cores"] = (used(b, p.cmd.Process.Pid) - cpu).Seconds() / 2
+		time.Sleep(200 * time.Millisecond)
+		r.Others[name+"-gaps"] = float64(there.gaps.Load())
+		r.Others[name+"-p99-ms"] = there.percentile(0.99)
+		coming.close()
+		there.close()
 	}
-	r.Others["joins/s"] = float64(len(coming.conns)) / time.Since(begun).Seconds()
-	time.Sleep(200 * time.Millisecond)
-	r.Others["joins-gaps"] = float64(there.gaps.Load())
-	r.Others["joins-p99-ms"] = there.percentile(0.99)
-	coming.close()
 }
 
 // print prints the table and keeps what was measured, as JSON and for benchstat.
@@ -390,6 +458,8 @@ func (r *results) print(b *testing.B) {
 	}
 	row("hub", 10, "")
 	row("hub", 100, "")
+	row("webrtc", peers, "")
+	row("hub", peers, "webrtc")
 	row("snapserver", 500, "")
 	row("hub", 500, "snapserver")
 	row("floor", 1000, "")
@@ -399,7 +469,9 @@ func (r *results) print(b *testing.B) {
 	row("icecast2", 1000, "")
 	row("radio", 1000, "icecast2")
 	fmt.Println()
-	for _, name := range []string{"memory/listener-kB", "joins/s", "joins-gaps", "joins-p99-ms"} {
+	for _, name := range []string{"memory/listener-kB", "memory/listener-kB, untidied",
+		"publish-10-p50-µs", "publish-1000-p50-µs", "publish-10-p99-µs", "publish-1000-p99-µs", "joins/s", "joins-cores", "joins-gaps", "joins-p99-ms",
+		"joins-flat-out/s", "joins-flat-out-cores", "joins-flat-out-gaps", "joins-flat-out-p99-ms"} {
 		fmt.Printf("%s: %.1f\n", name, r.Others[name])
 	}
 	for _, s := range r.Skipped {

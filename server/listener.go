@@ -65,6 +65,7 @@ type listener struct {
 	sound   chan struct{}        // capacity 1: there may be sound that the lane's writer leaves to the listener
 	offers  chan struct{}        // capacity 1: offered is to be told
 	pings   chan float64         // capacity 1: a ping to answer
+	pinged  chan string          // capacity 1: likewise, of a control frame
 	wish    atomic.Pointer[lane] // that it wants to be in; nil for where it is
 	offered atomic.Pointer[lane] // that it is asked to go to and has not agreed to; nil for none
 	lane    atomic.Pointer[lane] // that it is in
@@ -104,6 +105,7 @@ func newListener(h *Hub, c token.Claims, page, name, address string) *listener {
 		sound:  make(chan struct{}, 1),
 		offers: make(chan struct{}, 1),
 		pings:  make(chan float64, 1),
+		pinged: make(chan string, 1),
 		ending: make(chan int, 1),
 		info:   Listener{Link: c.ID, Name: name, Since: time.Now(), Address: address},
 	}
@@ -169,6 +171,7 @@ func (l *listener) run(greeted error) int {
 	}
 	_ = l.conn.Close()
 	<-gone
+	l.hub.pressure.forget(l) // what it has answered meanwhile
 	return code
 }
 
@@ -207,13 +210,25 @@ func (l *listener) read() {
 		paced()
 		return l.conn.SetReadDeadline(time.Now().Add(readTimeout))
 	}
-	answer := l.conn.PingHandler()
+	closed := l.conn.CloseHandler()
+	l.conn.SetCloseHandler(func(code int, text string) error {
+		l.wire.closing.Store(true)
+		return closed(code, text)
+	})
 	l.conn.SetPongHandler(alive)
 	l.conn.SetPingHandler(func(data string) error {
 		if !paced() {
 			return nil
 		}
-		return answer(data)
+		// Not answered here: gorilla would set a short deadline, to the sound that
+		// waits for a slow connection, too. The most recent is enough (RFC 6455
+		// section 5.5.3).
+		select {
+		case <-l.pinged:
+		default:
+		}
+		l.pinged <- data
+		return nil
 	})
 	if l.conn.SetReadDeadline(time.Now().Add(readTimeout)) != nil {
 		return

@@ -33,6 +33,8 @@ func (l *listener) write(gone <-chan struct{}) int {
 		case <-l.wake:
 			look.Reset(0)
 			err = l.tell()
+		case data := <-l.pinged:
+			err = l.conn.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(writeTimeout))
 		case t := <-l.pings:
 			err = l.pong(t)
 		case <-l.offers:
@@ -168,7 +170,11 @@ func (l *listener) try(now time.Time, w *writer, b *bundle) bool {
 	if oldest.number != c.next || !oldest.published.After(l.hub.since(now.Add(-l.lag))) {
 		return false
 	}
-	if !b.fill(c.lane, c.next, next) || !l.wire.try(b.frames) {
+	if !b.fill(c.lane, c.next, next) {
+		return false
+	}
+	took, all := l.wire.try(b.frames)
+	if !took {
 		return false
 	}
 	c.next, c.end = next, b.end
@@ -177,7 +183,7 @@ func (l *listener) try(now time.Time, w *writer, b *bundle) bool {
 	}
 	l.sent.Add(n)
 	l.bytes.Add(uint64(b.size))
-	return !l.wire.pending()
+	return all
 }
 
 // step sends what the writer left to the listener: a state, or one message of
@@ -241,8 +247,7 @@ func (l *listener) sendSound(frames []byte) error {
 	if err := l.wire.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return err
 	}
-	_, err := l.wire.Write(frames)
-	return err
+	return l.wire.sound(frames)
 }
 
 // ask notes that the listener wants to be in a lane: since it was asked to go

@@ -98,6 +98,40 @@ func TestStalledListeners(t *testing.T) {
 	w.check()
 }
 
+// Who pings while its line is stalled is not cut off for that.
+func TestStalledListenerPings(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	clock := r.stream(8000) // which fills buffers at once
+	conn := r.join("/listen")
+	if err := conn.NetConn().(*net.TCPConn).SetReadBuffer(4096); err != nil {
+		t.Fatal(err)
+	}
+	sent, since := uint64(0), time.Now()
+	waitFor(t, "its buffers are full", func() bool {
+		if now := r.hub.Listeners()[0].Sent; now != sent {
+			sent, since = now, time.Now()
+		}
+		return time.Since(since) > time.Second/2
+	})
+	if err := conn.WriteControl(websocket.PingMessage, []byte("here"), time.Now().Add(deadline)); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * time.Second) // longer than gorilla would wait to answer
+	ponged := false
+	conn.SetPongHandler(func(data string) error { ponged = data == "here"; return nil })
+	_ = conn.SetReadDeadline(time.Now().Add(deadline))
+	for at := clock(); !ponged; {
+		_, message, err := conn.ReadMessage()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if packets, err := audio.ParseMessage(message); err == nil && packets[0].At > at+deadline {
+			t.Fatal("no pong")
+		}
+	}
+}
+
 // A connection that is half open, since the other side is gone and nobody said
 // so, ends whether or not there is sound; one that only waits stays.
 func TestStalledHandshake(t *testing.T) {

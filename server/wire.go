@@ -6,9 +6,11 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
+	"github.com/gorilla/websocket"
 	"golang.org/x/time/rate"
 )
 
@@ -23,6 +25,8 @@ type wire struct {
 	pace *rate.Limiter // of bytes; the reader's
 
 	raw syscall.RawConn // nil where writing can't be tried
+
+	closing atomic.Bool // the other side has closed: no sound after that (RFC 6455 section 5.5.1)
 
 	mu   sync.Mutex // guards the rest, and the order of what is written
 	rest []byte     // of what try took; it goes first
@@ -46,39 +50,46 @@ func newWire(conn net.Conn, l *listener) *wire {
 	return w
 }
 
-// try writes p without waiting and says whether it took it. What then is not yet
-// written of it goes before anything else; pending tells of that. It takes
-// nothing while somebody else writes, and where the connection is full or broken.
-// p must stay as it is.
-func (w *wire) try(p []byte) (took bool) {
+// try writes p without waiting and says whether it took it, and all of it. What is
+// not yet written of what it took goes before anything else. It takes nothing while
+// somebody else writes, and where the connection is full, broken or closing. p must
+// stay as it is.
+func (w *wire) try(p []byte) (took, all bool) {
 	if w.raw == nil || !w.mu.TryLock() {
-		return false
+		return false, false
 	}
 	defer w.mu.Unlock()
-	if len(w.rest) > 0 {
-		return false
+	if len(w.rest) > 0 || w.closing.Load() {
+		return false, false
 	}
 	w.data = p
 	// Not RawConn.Write, which obeys the deadline of who waited last.
 	if err := w.raw.Control(w.write); err != nil || w.err != nil || w.n == 0 {
-		return false
+		return false, false
 	}
 	w.rest = p[w.n:]
-	return true
+	return true, len(w.rest) == 0
 }
 
-// pending tells whether try took more than it could write.
-func (w *wire) pending() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.rest) > 0
-}
-
-// Write implements net.Conn. It writes what is pending first; without content
-// that alone.
+// Write implements net.Conn. It writes what is left of what try took first.
 func (w *wire) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return w.writeAll(p)
+}
+
+// sound is Write for sound; without content it writes what is left alone.
+func (w *wire) sound(p []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closing.Load() {
+		return websocket.ErrCloseSent
+	}
+	_, err := w.writeAll(p)
+	return err
+}
+
+func (w *wire) writeAll(p []byte) (int, error) {
 	if len(w.rest) > 0 {
 		n, err := w.Conn.Write(w.rest)
 		w.rest = w.rest[n:]

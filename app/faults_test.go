@@ -159,15 +159,16 @@ func tryStart(t *testing.T, home, data string, in ...string) (said string, up bo
 			_ = cmd.Process.Kill()
 			<-ended
 		}
+		said = log.String()
 	}()
 	for end := time.Now().Add(deadline); ; time.Sleep(10 * time.Millisecond) {
 		select {
 		case <-ended:
-			return log.String(), false
+			return "", false
 		default:
 		}
 		if strings.Contains(log.String(), "For a share link") {
-			return log.String(), true
+			return "", true
 		}
 		if time.Now().After(end) {
 			t.Fatalf("it neither starts nor ends:\n%s", log.String())

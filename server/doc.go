@@ -39,8 +39,8 @@
 //	1,000 listeners of radio    16.7 µs  0.52 × Icecast 2.4 (32.0)
 //
 // When all that takes too long (pressure.go), listeners are asked to take messages of
-// 100 ms, one after the other; who agrees, once its player holds enough, is moved, and
-// back when there is little to do.
+// 100 ms, a few after the others; who agrees, once its player holds enough, is moved,
+// and back when there is little to do.
 //
 // # Threat model
 //

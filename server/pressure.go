@@ -11,7 +11,7 @@ const (
 	// takes until one is with everybody. Over tooMuch, in all lanes together,
 	// listeners of the live lane are asked to take longer messages, which cost
 	// less; while it has been under little for calm they are asked back. In
-	// between nothing changes, and both are so far apart that no one listener's
+	// between nothing changes, and both are so far apart that no such
 	// move leads from one to the other.
 	tooMuch = 2.0
 	little  = 0.5
@@ -20,9 +20,11 @@ const (
 	calm     = 10 * time.Second
 	calmMost = 10 * time.Minute
 	regret   = 30 * time.Second
-	// moveEvery is how long after one listener was asked the next one is. Nothing
-	// is lost meanwhile: writers send several messages at once where they are late.
+	// moveEvery is how long after some listeners were asked the next ones are: one,
+	// or where there are many one of so many. Nothing is lost meanwhile: writers
+	// send several messages at once where they are late.
 	moveEvery = 100 * time.Millisecond
+	oneOf     = 16
 	// smoothed is over how long the load is averaged.
 	smoothed = time.Second
 	// stale is for how long a lane's load counts when it sends nothing.
@@ -118,7 +120,7 @@ func (p *pressure) judge(l *lane, took time.Duration, now time.Time) verdict {
 	return stay
 }
 
-// relieve asks one of the live lane's listeners to take longer messages. p.mu is
+// relieve asks some of the live lane's listeners to take longer messages. p.mu is
 // held.
 func (p *pressure) relieve(now time.Time, all []place) {
 	if !p.returned.IsZero() && now.Sub(p.returned) < regret {
@@ -126,24 +128,29 @@ func (p *pressure) relieve(now time.Time, all []place) {
 		p.returned = time.Time{}
 	}
 	to := p.hub.lane(BalancedLane)
+	some := max(1, len(all)/oneOf)
 	for _, one := range slices.Backward(all) { // who came last first
 		// Who was asked and has not answered can't.
 		if l := one.listener; l.place.Load() == one.number && l.why.Load() == nil && l.offered.CompareAndSwap(nil, to) {
 			l.offer()
 			p.next = now.Add(moveEvery)
-			return
+			if some--; some == 0 {
+				return
+			}
 		}
 	}
 }
 
-// giveBack asks who was moved last to come back. p.mu is held.
+// giveBack asks some of those who were moved last to come back. p.mu is held.
 func (p *pressure) giveBack(now time.Time) {
-	l := p.moved[len(p.moved)-1]
-	p.moved = p.moved[:len(p.moved)-1]
-	if l.offered.CompareAndSwap(nil, p.hub.live) {
-		l.offer()
-		p.next = now.Add(moveEvery)
-		p.returned = now
+	for range max(1, len(p.moved)/oneOf) {
+		l := p.moved[len(p.moved)-1]
+		p.moved = p.moved[:len(p.moved)-1]
+		if l.offered.CompareAndSwap(nil, p.hub.live) {
+			l.offer()
+			p.next = now.Add(moveEvery)
+			p.returned = now
+		}
 	}
 }
 

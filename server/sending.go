@@ -158,13 +158,11 @@ func (l *listener) try(now time.Time, w *writer, b *bundle) bool {
 		return false
 	}
 	c := &l.cursor
-	next := c.lane.next.Load()
+	end := c.lane.next.Load()
+	next := min(end, c.next+bundled)
 	n := next - c.next
 	if n == 0 {
 		return true
-	}
-	if n > bundled {
-		return false
 	}
 	oldest := c.lane.slot(c.next).Load()
 	if oldest.number != c.next || !oldest.published.After(l.hub.since(now.Add(-l.lag))) {
@@ -183,6 +181,9 @@ func (l *listener) try(now time.Time, w *writer, b *bundle) bool {
 	}
 	l.sent.Add(n)
 	l.bytes.Add(uint64(b.size))
+	if next < end {
+		w.poke() // for the rest: to leave that to each listener takes more, when there is least
+	}
 	return all
 }
 

@@ -33,6 +33,7 @@ type load struct {
 	messages atomic.Int64
 	bytes    atomic.Int64
 	gaps     atomic.Int64
+	moved    atomic.Int64        // who are in a larger lane, since they were asked to go there
 	late     [20000]atomic.Int64 // messages by their age, in 100 µs
 	measures atomic.Bool
 }
@@ -96,7 +97,7 @@ func (l *load) join(kind, addr string) error {
 	l.mu.Unlock()
 	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
 	r := bufio.NewReaderSize(conn, 2048)
-	read := l.frames
+	read := func(r *bufio.Reader) { l.frames(conn, r) }
 	switch kind {
 	case "snap":
 		id := fmt.Sprintf("02:00:00:00:%02x:%02x", i/256, i%256)
@@ -133,7 +134,7 @@ func (l *load) join(kind, addr string) error {
 	}
 	if kind == "ws" || kind == "radio" { // as players do
 		for _, text := range []string{`{"type":"ping","t":1}`, `{"type":"stats","buffer":200,"latency":250}`} {
-			if _, err := conn.Write(append([]byte{0x81, 0x80 | byte(len(text)), 0, 0, 0, 0}, text...)); err != nil {
+			if err := say(conn, text); err != nil {
 				return err
 			}
 		}
@@ -143,8 +144,15 @@ func (l *load) join(kind, addr string) error {
 	return nil
 }
 
-// frames reads WebSocket frames of a server: sound, and texts that don't count.
-func (l *load) frames(r *bufio.Reader) {
+// say sends a text message of fewer than 126 bytes.
+func say(conn net.Conn, text string) error {
+	_, err := conn.Write(append([]byte{0x81, 0x80 | byte(len(text)), 0, 0, 0, 0}, text...))
+	return err
+}
+
+// frames reads WebSocket frames of a server: sound, and texts, of which it answers
+// those that ask it to move.
+func (l *load) frames(conn net.Conn, r *bufio.Reader) {
 	head := make([]byte, 10)
 	next, begun := uint32(0), false
 	for {
@@ -180,11 +188,34 @@ func (l *load) frames(r *bufio.Reader) {
 			}
 			l.messages.Add(1)
 		}
+		if head[0] == 0x81 && size < 256 {
+			text, err := r.Peek(size)
+			if err != nil || l.answer(conn, text) != nil {
+				return
+			}
+		}
 		if _, err := r.Discard(size); err != nil {
 			return
 		}
 		l.bytes.Add(int64(size))
 	}
+}
+
+// answer agrees to a move, and counts it when it is done.
+func (l *load) answer(conn net.Conn, text []byte) error {
+	var m struct{ Type, Lane string }
+	if err := json.Unmarshal(text, &m); err != nil {
+		return err
+	}
+	switch {
+	case m.Type == "move":
+		return say(conn, fmt.Sprintf(`{"type":"lane","lane":%q}`, m.Lane))
+	case m.Type == "lane" && m.Lane == "live":
+		l.moved.Add(-1)
+	case m.Type == "lane":
+		l.moved.Add(1) // a radio listener's own wish, too
+	}
+	return nil
 }
 
 // chunks reads what Snapcast's server sends.
@@ -274,7 +305,8 @@ type sample struct {
 	P99       float64 `json:"p99,omitempty"`
 	P999      float64 `json:"p999,omitempty"` // ms
 	Gaps      int64   `json:"gaps"`
-	Load      string  `json:"load"` // of the computer before
+	Moved     int64   `json:"moved,omitempty"` // listeners who were asked to take longer messages, and do
+	Load      string  `json:"load"`            // of the computer before
 }
 
 // results is what the benchmark keeps.
@@ -305,7 +337,7 @@ func (r *results) measure(b *testing.B, row, kind string, p process, n int, leng
 	cpu, messages, gaps := used(b, p.cmd.Process.Pid), l.messages.Load(), l.gaps.Load()
 	time.Sleep(length)
 	cpu, messages, gaps = used(b, p.cmd.Process.Pid)-cpu, l.messages.Load()-messages, l.gaps.Load()-gaps
-	s := sample{Row: row, Listeners: n, Messages: messages, Gaps: gaps, Load: strings.TrimSpace(string(before))}
+	s := sample{Row: row, Listeners: n, Messages: messages, Gaps: gaps, Moved: l.moved.Load(), Load: strings.TrimSpace(string(before))}
 	s.CPU = cpu.Seconds() * 1e6 / float64(max(1, messages))
 	if kind == "ws" {
 		s.P50, s.P99, s.P999 = l.percentile(0.5), l.percentile(0.99), l.percentile(0.999)

@@ -59,18 +59,22 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// pace calls each once a frame until the standard input ends.
+// pace calls each once a frame until the standard input ends; where it came too
+// late for some, at once, as a sound server hands over what has been recorded.
 func pace(each func(seq uint32)) {
 	done := make(chan struct{})
 	go func() { _, _ = io.Copy(io.Discard, os.Stdin); close(done) }()
 	tick := time.NewTicker(frame)
 	defer tick.Stop()
-	for seq := uint32(0); ; seq++ {
+	begun, seq := time.Now(), uint32(0)
+	for {
 		select {
 		case <-done:
 			return
 		case <-tick.C:
-			each(seq)
+			for ; time.Duration(seq)*frame <= time.Since(begun); seq++ {
+				each(seq)
+			}
 		}
 	}
 }

@@ -24,7 +24,8 @@ import (
 // megabyte in its heap, beyond what it had after a first round of everything; or
 // where the memory of the process under load, in the last quarter of the time, is
 // a tenth more than in the second quarter, the relay's than in the eighth before.
-// (Each output that could not be opened may cost the laptop four descriptors.)
+// (Each output that goes at the moment at which miniaudio opens it costs the laptop
+// four descriptors.)
 type soak struct {
 	Commit  string    `json:"commit"`
 	Machine machine   `json:"machine"`
@@ -43,8 +44,8 @@ type soak struct {
 	Faults  map[string]int `json:"faults"`
 	Load    busy           `json:"load"`
 
-	// Failed is how often the sound server refused to open an output: each time
-	// miniaudio keeps some descriptors for ever.
+	// Failed is how often miniaudio could not open an output: each time it keeps a
+	// connection to the sound server, two ends of a pipe and a memory file for ever.
 	Failed int `json:"failed"`
 
 	stirs []stirred

@@ -135,7 +135,7 @@ func TestDamagedState(t *testing.T) {
 }
 
 // tryStart starts the program in a data folder that may be damaged, and returns
-// what it says until it is up, or has ended; up tells which.
+// what it says until it is ended, or ends by itself; up tells whether it came up.
 func tryStart(t *testing.T, home, data string, in ...string) (said string, up bool) {
 	t.Helper()
 	cmd := earshot(t.Context(), t, plainEnv(home), "--data", data, "--headless", "--source", "tone", "--listen", "127.0.0.1:0")

@@ -28,6 +28,10 @@ type opening struct {
 	stream  string // name by which the sound server knows our recording
 	feed    *feed
 	log     *slog.Logger
+
+	// there tells whether the device is still there, nil for yes: asked at the last
+	// moment before a failure would cost something. May be nil.
+	there func() error
 }
 
 // device is an open device of miniaudio's. One goroutine uses it, and the
@@ -38,9 +42,9 @@ type device struct {
 }
 
 // open opens a device without starting it. It blocks for up to 30 s when the
-// sound server hangs, and each failure leaks some file descriptors and a
-// connection to the sound server, by miniaudio: make sure before that there is
-// a server that answers.
+// sound server hangs, and each failure of miniaudio's leaks some file descriptors
+// and a connection to the sound server: make sure before that there is a server
+// that answers.
 func open(o opening) (*device, error) {
 	var id malgo.DeviceID
 	if o.id == "" || len(o.id) >= len(id) {
@@ -67,6 +71,14 @@ func open(o opening) (*device, error) {
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open sound system: %w", err)
+	}
+
+	if o.there != nil {
+		if err := o.there(); err != nil {
+			_ = context.Uninit()
+			context.Free()
+			return nil, err
+		}
 	}
 
 	settings := malgo.DefaultDeviceConfig(o.kind)

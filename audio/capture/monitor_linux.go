@@ -51,6 +51,8 @@ func (c *capturing) followMonitor(ctx context.Context, out output) error {
 		return nil
 	case c.device == nil:
 		if err := c.open(ctx, out); err != nil {
+			// Nobody is told when another output is open soon.
+			c.Log.Info("not capturing", "output", out.name, "err", err)
 			c.fail(out)
 			return err
 		}
@@ -109,6 +111,14 @@ func (c *capturing) open(ctx context.Context, out output) error {
 		stream:  stream,
 		feed:    f,
 		log:     c.Log,
+		// To connect takes time, in which outputs go.
+		there: func() error {
+			now, err := c.server.output(out.name)
+			if err == nil && !now.same(out) {
+				err = errNoOutput
+			}
+			return err
+		},
 	})
 	switch {
 	case errors.Is(err, malgo.ErrNoBackend) && !hasLibrary():

@@ -17,7 +17,13 @@ type proxy struct {
 
 	mu    sync.Mutex
 	shut  bool       // accept nobody
+	held  *held      // what becomes of the next connection; nil: nothing
 	conns []net.Conn // in the order in which they came
+}
+
+// held is a connection that the server does not get to see until it is let go.
+type held struct {
+	came, release chan struct{}
 }
 
 // startProxy makes this process use the server through a proxy.
@@ -37,9 +43,14 @@ func startProxy(t *testing.T, server string) *proxy {
 				return
 			}
 			p.mu.Lock()
-			shut := p.shut
+			shut, held := p.shut, p.held
+			p.held = nil
 			p.conns = append(p.conns, conn)
 			p.mu.Unlock()
+			if held != nil {
+				close(held.came)
+				<-held.release
+			}
 			if shut {
 				conn.Close()
 				continue
@@ -78,6 +89,47 @@ func (p *proxy) refuse(yes bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.shut = yes
+}
+
+// hold keeps the next connection from the server.
+func (p *proxy) hold() *held {
+	h := &held{make(chan struct{}), make(chan struct{})}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held = h
+	return h
+}
+
+// TestOutputGoesWhileOpened takes an output away while a busy server has not yet
+// taken the connection by which it is to be recorded. A device that miniaudio
+// fails to open costs descriptors for ever.
+func TestOutputGoesWhileOpened(t *testing.T) {
+	eachServer(t, func(t *testing.T, start func(...string) *audiotest.Server) {
+		s := start("speakers")
+		s.PlaySine("speakers", 997)
+		p := startProxy(t, s.Socket())
+		l := listen(t, loopback)
+		l.hears(997)
+		files, clients := openFiles(t), s.Clients()
+		for range 3 {
+			h := p.hold()
+			s.LoadSink("headphones") // PulseAudio remembers that it was the default output
+			s.SetDefaultSink("headphones")
+			select {
+			case <-h.came:
+			case <-l.ended:
+				t.Fatal("the capture has ended")
+			case <-time.After(10 * time.Second):
+				t.Error("the new output is not opened")
+			}
+			s.UnloadSink("headphones")
+			close(h.release)
+			l.hears(997)
+		}
+		audiotest.Poll(t, "open files or connections have grown", func() bool {
+			return openFiles(t) <= files && s.Clients() <= clients
+		})
+	})
 }
 
 // TestCaptureOutlivesItsWatch breaks the connection that only tells of changes.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,7 +27,7 @@ type refusals struct {
 	fresh  map[string]uint64 // not logged yet
 	logged time.Time         // when that was last done
 
-	trips map[string]*trips // by what the lines say
+	trips map[string]*trips // by the kind of line
 
 	failed    int       // links that could not be made, not logged yet
 	failedLog time.Time // when that was last done
@@ -50,15 +51,17 @@ type trips struct {
 	untold uint64 // of those that were not logged
 }
 
-// trip logs what somebody did: came, went, or made a link. Each is limited by
-// itself, so that listeners can't hide who publishes.
+// trip logs what somebody did: came, went, or made a link. The first word is the
+// kind, and each kind is limited by itself, so that listeners can't hide who
+// publishes.
 func (r *refusals) trip(what string, about ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	t := r.trips[what]
+	kind, _, _ := strings.Cut(what, " ")
+	t := r.trips[kind]
 	if t == nil {
 		t = &trips{pace: rate.NewLimiter(tripRate, tripBurst)}
-		r.trips[what] = t
+		r.trips[kind] = t
 	}
 	if !t.pace.Allow() {
 		t.untold++

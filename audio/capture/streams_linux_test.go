@@ -171,7 +171,6 @@ func TestProgramMovesToPrivateOutput(t *testing.T) {
 		s.LoadSink("private", "device.description=Headset")
 		s.SetDefaultSink("speakers")
 		l := choose(t, Choice{Program: "pacat", Never: []string{"private"}})
-		s.PlayRampAs("Music", "")
 		// Other streams of the program come and go, so that it moves while we ask about them.
 		var churn sync.WaitGroup
 		ctx, stop := context.WithCancel(t.Context())
@@ -185,6 +184,9 @@ func TestProgramMovesToPrivateOutput(t *testing.T) {
 			})
 		}
 		for range 10 {
+			// Anew: where streams come and go, PipeWire now and then forgets to play one
+			// that was moved twice.
+			music := s.PlayRampAs("Music", "speakers")
 			l.clear()
 			audiotest.Poll(t, "it is not heard", func() bool { _, yes := last(l.heard()); return yes })
 			tape := s.StartTape("private")
@@ -199,7 +201,7 @@ func TestProgramMovesToPrivateOutput(t *testing.T) {
 			if heard, yes := last(l.heard()); yes && audiotest.RampAfter(first, heard) > exact {
 				t.Errorf("the first %v of what sounds there is heard", audiotest.RampAfter(first, heard))
 			}
-			s.Move("Music", "speakers")
+			music.Stop()
 		}
 	})
 }

@@ -38,6 +38,10 @@
 //	500 live listeners           3.6 µs  0.45 × Snapcast 0.26 (8.0)  2.0/5.3/6.6 ms
 //	1,000 listeners of radio    16.7 µs  0.52 × Icecast 2.4 (32.0)
 //
+// A listener takes 18 kB of memory beside the kernel's: two goroutines with stacks of
+// 4 kB, and gorilla's buffers. 500 a second can join while 1,000 listen and miss
+// nothing. Measured once, after the garbage of joining was gone.
+//
 // When all that takes too long (pressure.go), listeners are asked to take messages of
 // 100 ms, a few after the others; who agrees, once its player holds enough, is moved,
 // and back when there is little to do.

@@ -13,8 +13,9 @@ import (
 )
 
 const (
-	maxConns     = 1024         // open at once, WebSockets not counted
-	maxConnsEach = maxConns / 2 // from one address, unless it is a trusted proxy's
+	// maxConns may be open at once, WebSockets not counted; half of them from one
+	// address, unless it is a trusted proxy's.
+	maxConns = 1024
 
 	// spareFiles is how many of the file descriptors that the program may have
 	// are for other things than connections.

@@ -242,7 +242,7 @@ func TestConnections(t *testing.T) {
 	}
 	listening := r.join("/listen")
 	for i, from := range []string{"127.0.0.1", "127.0.0.2"} {
-		for n := range maxConnsEach {
+		for n := range maxConns / 2 {
 			if !open(from) {
 				t.Fatalf("connection %d of %s is refused", n, from)
 			}

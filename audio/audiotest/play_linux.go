@@ -56,10 +56,9 @@ func (s *Server) playAs(program, sink string, sound io.Reader) *Player {
 	return &Player{start(s.t, cmd)}
 }
 
-// RampAfter returns for how long PlayRampAs has played from one level to another,
-// below zero where it is the other way round.
-func RampAfter(from, to float64) time.Duration {
-	return time.Duration(math.Remainder((to-from)/0.8, 1) * float64(rampLength))
+// RampTime returns when in its ramp PlayRampAs plays a level.
+func RampTime(level float64) time.Duration {
+	return time.Duration((level - 0.1) / 0.8 * float64(rampLength))
 }
 
 // ramp is an endless float32le stereo ramp.

@@ -66,18 +66,18 @@ type Sound struct {
 	Gaps     []Gap     // in between
 }
 
-// First returns the first sample that was not silence, as a part of full scale;
-// false where there was none.
-func (t *Tape) First() (float64, bool) {
+// Levels returns the samples that are not silence, as parts of full scale.
+func (t *Tape) Levels() []float64 {
 	const faint = 30
 	t.spool.mu.Lock()
 	defer t.spool.mu.Unlock()
+	var all []float64
 	for _, x := range t.spool.mono {
 		if x > faint || x < -faint {
-			return float64(x) / 32768, true
+			all = append(all, float64(x)/32768)
 		}
 	}
-	return 0, false
+	return all
 }
 
 // Gap is a time in which the sound was gone.

@@ -33,11 +33,11 @@ type mixer struct {
 	mu     sync.Mutex
 	inputs map[uint32]*input // by channel
 	config Config
-	ring   *audio.Ring   // nil: nothing goes out
-	seq    uint64        // of the choice
-	hold   time.Duration // for how long sound is held back
-	moves  uint64        // how often a stream may have moved
-	doubt  bool          // hold back all: a stream may have moved
+	ring   *audio.Ring     // nil: nothing goes out
+	seq    uint64          // of the choice
+	hold   time.Duration   // for how long sound is held back
+	moves  map[uint32]bool // streams that may have moved since ask
+	doubt  bool            // hold back all: a stream that is let in may have moved
 	stamps stamps
 	last   time.Duration // when sound last came, by the clock
 	behind time.Duration // since when one recording is too far behind; 0 when none is
@@ -46,12 +46,13 @@ type mixer struct {
 
 // input is a recording.
 type input struct {
+	stream uint32 // its index at the server
 	pcm    []float32
 	last   time.Duration // when some last came
 	paused bool
 }
 
-func newMixer() *mixer { return &mixer{inputs: map[uint32]*input{}} }
+func newMixer() *mixer { return &mixer{inputs: map[uint32]*input{}, moves: map[uint32]bool{}} }
 
 // start lets sound out into ring, after it was held back for so long.
 func (m *mixer) start(config Config, ring *audio.Ring, seq uint64, hold time.Duration) {
@@ -63,30 +64,37 @@ func (m *mixer) start(config Config, ring *audio.Ring, seq uint64, hold time.Dur
 	m.config, m.ring, m.seq, m.hold = config, ring, seq, hold
 }
 
-// moved says that a stream may have moved: what is held back stays so, until
-// known says that all that is let in may go out.
-func (m *mixer) moved() {
+// moved says that a stream may have moved: if it is let in, what is held back
+// stays so, until known says that all that is let in may go out. Of others nothing
+// is heard: where many come and go, those play on.
+func (m *mixer) moved(stream uint32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.doubt = m.hold > 0
-	m.moves++
+	m.moves[stream] = true
+	m.judge()
 }
 
-// count returns how often moved was called, for known.
-func (m *mixer) count() uint64 {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.moves
-}
-
-// known says that what is let in is right by what the server told after count
-// had returned at. Where a stream may have moved since, that says nothing.
-func (m *mixer) known(at uint64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.moves == at {
-		m.doubt = false
+// judge doubts if any that is let in may have moved. mu is held.
+func (m *mixer) judge() {
+	for _, in := range m.inputs {
+		m.doubt = m.doubt || m.hold > 0 && m.moves[in.stream]
 	}
+}
+
+// ask says that the server is about to be asked where streams play.
+func (m *mixer) ask() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.moves)
+}
+
+// known says that what is let in is right by what the server told after ask. Of a
+// stream that may have moved since, that says nothing.
+func (m *mixer) known() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.doubt = false
+	m.judge()
 }
 
 // stop lets nothing out any more.
@@ -97,11 +105,12 @@ func (m *mixer) stop() {
 	clear(m.inputs)
 }
 
-// open lets the sound of a channel in.
-func (m *mixer) open(channel uint32) {
+// open lets the sound of a channel in, which is a stream's.
+func (m *mixer) open(channel, stream uint32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.inputs[channel] = &input{}
+	m.inputs[channel] = &input{stream: stream}
+	m.judge()
 }
 
 // remove forgets a channel, and what came from it and is not out yet.

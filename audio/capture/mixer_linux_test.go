@@ -21,7 +21,7 @@ func newBench(hold time.Duration, channels ...uint32) *bench {
 	b := &bench{mixer: newMixer(), ring: audio.NewRing(), now: time.Second}
 	b.start(Config{Clock: func() time.Duration { return b.now }}, b.ring, 0, hold)
 	for _, c := range channels {
-		b.open(c)
+		b.open(c, 10+c)
 	}
 	return b
 }
@@ -113,21 +113,39 @@ func TestMixerHoldsBack(t *testing.T) {
 	if n := ramp(t, b.out(), 1); n != 6*period {
 		t.Errorf("%d samples came out", n)
 	}
-	b.moved()
+	b.moved(12) // which nobody hears
+	b.bring(1)
+	if n := len(b.out()); n != period {
+		t.Errorf("%d samples came out after another moved", n)
+	}
+	b.moved(11)
 	b.bring(1)
 	if n := len(b.out()); n != 0 {
 		t.Errorf("%d samples came out in doubt", n)
 	}
 	// What the server told before a stream moved doesn't end the doubt.
-	at := b.count()
-	b.moved()
-	b.known(at)
+	b.ask()
+	b.moved(11)
+	b.known()
 	b.bring(1)
 	if n := len(b.out()); n != 0 {
 		t.Errorf("%d samples came out by what was known before", n)
 	}
+	// Nor is one heard that moved before it was let in.
 	b.remove(1)
-	b.known(b.count())
+	b.ask()
+	b.moved(12)
+	b.open(2, 12)
+	for range 10 {
+		b.now += 10 * time.Millisecond
+		b.bring(2)
+	}
+	if n := len(b.out()); n != 0 {
+		t.Errorf("%d samples came out of one that had moved", n)
+	}
+	b.remove(2)
+	b.ask()
+	b.known()
 	b.now += time.Second
 	b.fill()
 	for _, x := range b.out() {

@@ -60,6 +60,8 @@ const newRecording = 3
 const (
 	kindOf      = 0x0f
 	streamEvent = 2
+	typeOf      = 0x30
+	removed     = 0x20
 )
 
 // none stands for no index.

@@ -129,8 +129,8 @@ func (s *server) event(kind, index uint32) {
 	if kind == newRecording {
 		s.fresh.add(index)
 	}
-	if kind&kindOf == streamEvent {
-		s.mixer.moved()
+	if kind&kindOf == streamEvent && kind&typeOf != removed {
+		s.mixer.moved(index)
 	}
 	select {
 	case s.changed <- struct{}{}:

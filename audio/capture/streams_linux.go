@@ -78,9 +78,9 @@ func (s *server) end(t *tap) {
 }
 
 // tapStreams records just those of streams that wanted accepts. playing are the
-// outputs that streams play on, by index. at is the mixer's count before the
+// outputs that streams play on, by index. The mixer's ask was called before the
 // server was asked for both.
-func (c *capturing) tapStreams(streams []stream, playing map[uint32]output, wanted func(stream) bool, at uint64) error {
+func (c *capturing) tapStreams(streams []stream, playing map[uint32]output, wanted func(stream) bool) error {
 	fresh := map[uint32]stream{}
 	for _, s := range streams {
 		if wanted(s) {
@@ -130,7 +130,7 @@ func (c *capturing) tapStreams(streams []stream, playing map[uint32]output, want
 			return err
 		}
 	}
-	c.server.mixer.known(at)
+	c.server.mixer.known()
 	return nil
 }
 
@@ -139,7 +139,7 @@ func (c *capturing) keep(t *tap) {
 	// The server gives the number of a channel again once a recording has ended.
 	// Who had it before must not end this one.
 	c.taps = slices.DeleteFunc(c.taps, func(o *tap) bool { return o.channel == t.channel })
-	c.server.mixer.open(t.channel)
+	c.server.mixer.open(t.channel, t.stream.index)
 	c.taps = append(c.taps, t)
 }
 
@@ -159,7 +159,7 @@ func (c *capturing) untap() {
 // followProgram sees that what the chosen program plays is recorded, and that
 // alone.
 func (c *capturing) followProgram(choice Choice, listened bool) error {
-	at := c.server.mixer.count()
+	c.server.mixer.ask()
 	outputs, err := c.server.outputs()
 	if err != nil {
 		return err
@@ -203,7 +203,7 @@ func (c *capturing) followProgram(choice Choice, listened bool) error {
 	status.Muted = len(c.muted) > 0
 	if !listened {
 		c.untap()
-	} else if err := c.tapStreams(streams, playing, wanted, at); err != nil {
+	} else if err := c.tapStreams(streams, playing, wanted); err != nil {
 		return err
 	}
 	c.settled(status)
@@ -218,12 +218,12 @@ func (c Choice) plays(p Program) bool {
 
 // followMuted sees that all that plays on out is recorded.
 func (c *capturing) followMuted(out output) error {
-	at := c.server.mixer.count()
+	c.server.mixer.ask()
 	streams, err := c.server.streams()
 	if err != nil {
 		return err
 	}
-	err = c.tapStreams(streams, map[uint32]output{out.index: out}, func(s stream) bool { return s.output == out.index }, at)
+	err = c.tapStreams(streams, map[uint32]output{out.index: out}, func(s stream) bool { return s.output == out.index })
 	if err != nil {
 		return err
 	}

@@ -145,9 +145,7 @@ func TestChoices(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.start("--listen", "127.0.0.1:0", "--source", "tone", "--headless")
-	if !strings.Contains(r.log.String(), "everything") {
-		t.Error("it doesn't say what is wrong with its choices")
-	}
+	waitFor(t, "what is wrong with its choices", func() bool { return strings.Contains(r.log.String(), "everything") })
 	r.quit()
 }
 

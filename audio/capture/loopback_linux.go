@@ -13,6 +13,14 @@ import (
 // to listen to it, if no server ever forgot to tell.
 const lookEvery = 2 * time.Second
 
+// When outputs come and go quickly, PipeWire may tell a connection of an old
+// default output for ever; a new connection knows better, and is asked once
+// nothing has changed for quietFor, or after confirmEvery while much does.
+const (
+	quietFor     = time.Second
+	confirmEvery = 5 * time.Second
+)
+
 // Loopback captures what the speakers play: the monitor of an output of
 // PulseAudio or PipeWire, the default one unless another is chosen, or the
 // streams of one program. It follows the default output, and waits for an output
@@ -48,7 +56,7 @@ func (l *Loopback) Run(ctx context.Context, ring *audio.Ring) error {
 		case <-ctx.Done():
 			return nil
 		case <-changed:
-			c.look = time.Time{}
+			c.look, c.changed = time.Time{}, time.Now()
 		case <-c.changes():
 			c.look = time.Time{}
 		case <-closed:
@@ -75,6 +83,8 @@ type capturing struct {
 
 	undecided time.Time // since when the server doesn't know the default output
 	usual     string    // the last default output that it knew
+	changed   time.Time // when the server last told of a change
+	confirmed time.Time // when a new connection was last asked for the default output
 
 	choice   Choice
 	seq      uint64            // of the choice
@@ -205,7 +215,7 @@ func (c *capturing) follow(ctx context.Context) error {
 		}
 		return c.followProgram(choice, listened)
 	}
-	out, err := c.target()
+	out, err := c.target(ctx)
 	if err != nil {
 		return err
 	}
@@ -247,11 +257,11 @@ func (c *capturing) rest() {
 }
 
 // target returns the output that was chosen.
-func (c *capturing) target() (output, error) {
+func (c *capturing) target(ctx context.Context) (output, error) {
 	name := c.choice.Output
 	if name == "" {
 		var err error
-		if name, err = c.defaultOutput(); err != nil {
+		if name, err = c.defaultOutput(ctx); err != nil {
 			return output{}, err
 		}
 	}
@@ -274,17 +284,19 @@ func (c *capturing) target() (output, error) {
 
 // defaultOutput returns the name of the default output: the last one that the
 // server knew, while it knows none.
-func (c *capturing) defaultOutput() (string, error) {
+func (c *capturing) defaultOutput(ctx context.Context) (string, error) {
 	name, err := c.server.defaultOutput()
 	switch {
+	case err == nil && c.outdated(ctx, name):
+		c.Log.Debug("connecting to the sound server again", "because", name+" is the default output no more")
+		c.disconnect()
+		return "", errNoServer
 	case err == nil:
 		c.usual = name
 	case !errors.Is(err, errUndecided):
 	case c.undecided.IsZero():
 		c.undecided = time.Now()
 	case time.Since(c.undecided) > answer:
-		// When outputs came and went quickly, PipeWire may never tell a
-		// connection of the new default; a new connection knows it.
 		c.Log.Debug("connecting to the sound server again", "because", err)
 		c.undecided = time.Time{}
 		c.disconnect()
@@ -299,6 +311,23 @@ func (c *capturing) defaultOutput() (string, error) {
 		return "", errNoOutput
 	}
 	return c.usual, nil // stay while it lasts
+}
+
+// outdated tells whether name, by this connection the default output, is not by a
+// new one.
+func (c *capturing) outdated(ctx context.Context, name string) bool {
+	now := time.Now()
+	if !c.server.pipewire || c.changed.Before(c.confirmed) || now.Sub(c.changed) < quietFor && now.Sub(c.confirmed) < confirmEvery {
+		return false
+	}
+	c.confirmed = now
+	fresh, err := dial(ctx)
+	if err != nil {
+		return false
+	}
+	defer fresh.close()
+	other, err := fresh.defaultOutput()
+	return err == nil && other != name
 }
 
 // disconnect leaves the sound server alone, and with it what is recorded over

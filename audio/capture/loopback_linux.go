@@ -71,8 +71,8 @@ func (l *Loopback) Run(ctx context.Context, ring *audio.Ring) error {
 	}
 }
 
-// capturing is one Run of a Loopback. Its goroutine alone uses it and
-// miniaudio.
+// capturing is one Run of a Loopback. Its goroutine alone uses it, and
+// miniaudio by one call at a time.
 type capturing struct {
 	reporter
 	ring   *audio.Ring

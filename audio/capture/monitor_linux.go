@@ -103,22 +103,26 @@ func (c *capturing) open(ctx context.Context, out output) error {
 	stream := fmt.Sprintf("what the speakers play (%08x)", rand.Uint32())
 	f := &feed{config: c.Config, ring: c.ring}
 	f.seq.Store(c.seq)
-	d, err := open(opening{
-		backend: malgo.BackendPulseaudio,
-		kind:    malgo.Capture,
-		id:      out.monitor,
-		server:  c.server.address.String(),
-		stream:  stream,
-		feed:    f,
-		log:     c.Log,
-		// To connect takes time, in which outputs go.
-		there: func() error {
-			now, err := c.server.output(out.name)
-			if err == nil && !now.same(out) {
-				err = errNoOutput
-			}
-			return err
-		},
+	var d *device
+	var err error
+	c.slowly(func() {
+		d, err = open(opening{
+			backend: malgo.BackendPulseaudio,
+			kind:    malgo.Capture,
+			id:      out.monitor,
+			server:  c.server.address.String(),
+			stream:  stream,
+			feed:    f,
+			log:     c.Log,
+			// To connect takes time, in which outputs go.
+			there: func() error {
+				now, err := c.server.output(out.name)
+				if err == nil && !now.same(out) {
+					err = errNoOutput
+				}
+				return err
+			},
+		})
 	})
 	switch {
 	case errors.Is(err, malgo.ErrNoBackend) && !hasLibrary():
@@ -132,11 +136,26 @@ func (c *capturing) open(ctx context.Context, out output) error {
 		return err
 	}
 	c.started = c.Clock()
-	if err := d.start(); err != nil {
+	if c.slowly(func() { err = d.start() }); err != nil {
 		c.closeDevice()
 		return fmt.Errorf("cannot capture from %s: %w", out.title, err)
 	}
 	return nil
+}
+
+// slowly does what hangs while the sound server does, and says so then.
+func (c *capturing) slowly(call func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		call()
+	}()
+	select {
+	case <-done:
+	case <-time.After(answer):
+		c.trouble(errNoAnswer.Error())
+		<-done
+	}
 }
 
 // verify asks the sound server what the device that was just opened records
@@ -192,7 +211,7 @@ func (c *capturing) closeDevice() {
 	if c.device == nil {
 		return
 	}
-	c.device.close()
+	c.slowly(c.device.close)
 	if last, ok := c.feed.heard(); ok {
 		c.sounded = last
 	}

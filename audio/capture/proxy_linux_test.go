@@ -132,6 +132,24 @@ func TestOutputGoesWhileOpened(t *testing.T) {
 	})
 }
 
+// TestOpeningHangs holds the connection by which miniaudio opens an output: the
+// listeners' silence has a name meanwhile.
+func TestOpeningHangs(t *testing.T) {
+	s := audiotest.StartPulse(t, "speakers")
+	s.PlaySine("speakers", 997)
+	p := startProxy(t, s.Socket())
+	l := listen(t, loopback)
+	l.hears(997)
+	h := p.hold()
+	s.LoadSink("headphones", "device.description=Headphones")
+	s.SetDefaultSink("headphones")
+	l.troubled(errNoAnswer.Error())
+	close(h.release)
+	s.PlaySine("headphones", 440)
+	l.hears(440)
+	l.troubled("")
+}
+
 // TestCaptureOutlivesItsWatch breaks the connection that only tells of changes.
 func TestCaptureOutlivesItsWatch(t *testing.T) {
 	eachServer(t, func(t *testing.T, start func(...string) *audiotest.Server) {

@@ -159,7 +159,10 @@ func (c *crowd) visit(ctx context.Context, from string) {
 			c.fault(ctx, "no link: "+err.Error())
 			return
 		}
-		tok, stay = made, time.Duration(good+5)*time.Second
+		tok, stay = made.Token, time.Duration(good+5)*time.Second
+		if strings.Contains(made.Link, c.relay) { // where links lead while it can be reached
+			where, addr, path = "relay", c.relay, "/radio/listen"
+		}
 	case rand.IntN(5) == 0:
 		where, addr, path, tok = "relay", c.relay, "/radio/listen", c.away
 	}
@@ -201,7 +204,7 @@ func (c *crowd) visit(ctx context.Context, from string) {
 		c.expired.Add(1)
 	case errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure && (where != "relay" || closed.Code != websocket.CloseServiceRestart):
 		c.fault(ctx, fmt.Sprintf("closed at the %s: %v", where, closed))
-	case short:
+	case short && !time.Now().Before(ends):
 		c.fault(ctx, "a link that has ended goes on")
 	case time.Now().Before(ends) && !c.stir.explains(time.Now(), time.Now(), where):
 		c.fault(ctx, fmt.Sprintf("cut off at the %s: %v", where, err))
@@ -255,11 +258,11 @@ func (c *crowd) listen(conn *websocket.Conn, where string, length time.Duration)
 }
 
 // issue makes a link as a program does.
-func (c *crowd) issue(ctx context.Context, from string, seconds int) (string, error) {
+func (c *crowd) issue(ctx context.Context, from string, seconds int) (made struct{ Link, Token string }, err error) {
 	body := strings.NewReader(fmt.Sprintf(`{"name": "soon gone", "for": %d}`, seconds))
 	req, err := http.NewRequestWithContext(ctx, "POST", "http://"+c.app+"/api/links", body)
 	if err != nil {
-		return "", err
+		return made, err
 	}
 	req.Header.Set("Authorization", "Bearer "+c.issuer)
 	client := http.Client{Timeout: deadline, Transport: &http.Transport{
@@ -267,15 +270,14 @@ func (c *crowd) issue(ctx context.Context, from string, seconds int) (string, er
 	}}
 	answer, err := client.Do(req)
 	if err != nil {
-		return "", err
+		return made, err
 	}
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
 	if err != nil || answer.StatusCode != http.StatusCreated {
-		return "", fmt.Errorf("%s %s %w", answer.Status, text, err)
+		return made, fmt.Errorf("%s %s %w", answer.Status, text, err)
 	}
-	var made struct{ Token string }
-	return made.Token, json.Unmarshal(text, &made)
+	return made, json.Unmarshal(text, &made)
 }
 
 // fault notes what should not have happened, unless all are just sent home.

@@ -20,6 +20,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // trials are how often each is measured, in turn with what it is compared with.
@@ -271,17 +273,13 @@ func (l *load) percentile(q float64) float64 {
 // used is the processor time that a process has had.
 func used(b *testing.B, pid int) time.Duration {
 	b.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
+	// What clock_getcpuclockid(3) answers.
+	const schedulers = 2
+	var ts unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|schedulers), &ts); err != nil {
 		b.Fatal(err)
 	}
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+2:]))
-	ticks := 0
-	for _, f := range fields[11:13] {
-		n, _ := strconv.Atoi(f)
-		ticks += n
-	}
-	return time.Duration(ticks) * 10 * time.Millisecond
+	return time.Duration(ts.Nano())
 }
 
 // resident is a process's memory in bytes.
@@ -376,12 +374,15 @@ func BenchmarkFanout(b *testing.B) {
 		}
 		return true
 	}
-	r.Skipped = append(r.Skipped, "capture: ./build/bench desktop measures it")
 	alone, ours := start(b, "floor"), start(b, "hub")
+	each := start(b, "goroutines")
 	for _, n := range []int{1000, 2000} {
 		for range trials {
 			r.measure(b, "floor", "ws", alone, n, length)
 			r.measure(b, "hub", "ws", ours, n, length)
+			if n == 1000 {
+				r.measure(b, "goroutines", "ws", each, n, length)
+			}
 		}
 	}
 	for _, n := range []int{10, 100} {
@@ -404,6 +405,8 @@ func BenchmarkFanout(b *testing.B) {
 			r.measure(b, "radio", "radio", ours, 1000, max(length, 3*time.Second))
 		}
 	}
+	r.full(b, length)
+	r.making(b, length)
 	r.webrtc(b, ours, length)
 	r.memory(b)
 	r.publishing(b, ours)
@@ -482,7 +485,7 @@ func (r *results) print(b *testing.B) {
 		if against != "" {
 			ratio = fmt.Sprintf("%.2f × %s", cpu/r.median(against, n, cpuOf), against)
 		}
-		if name == "hub" || name == "floor" {
+		if name == "hub" || name == "floor" || name == "goroutines" {
 			late = fmt.Sprintf("%.1f / %.1f / %.1f", r.median(name, n, func(s sample) float64 { return s.P50 }),
 				r.median(name, n, func(s sample) float64 { return s.P99 }), r.median(name, n, func(s sample) float64 { return s.P999 }))
 		}
@@ -496,10 +499,14 @@ func (r *results) print(b *testing.B) {
 	row("hub", 500, "snapserver")
 	row("floor", 1000, "")
 	row("hub", 1000, "floor")
+	row("goroutines", 1000, "floor")
 	row("floor", 2000, "")
 	row("hub", 2000, "floor")
 	row("icecast2", 1000, "")
 	row("radio", 1000, "icecast2")
+	row(fullRow, fullHouse(), "")
+	row("capture", 0, "")
+	row("encode", 0, "")
 	fmt.Println()
 	for _, name := range []string{"memory/listener-kB", "memory/listener-kB, untidied",
 		"publish-10-p50-µs", "publish-1000-p50-µs", "publish-10-p99-µs", "publish-1000-p99-µs", "joins/s", "joins-cores", "joins-gaps", "joins-p99-ms",
@@ -519,7 +526,7 @@ func (r *results) print(b *testing.B) {
 	}
 	var lines strings.Builder
 	for _, s := range r.Samples {
-		fmt.Fprintf(&lines, "BenchmarkFanout/%s/%d 1 %.3f µs/message\n", s.Row, s.Listeners, s.CPU)
+		fmt.Fprintf(&lines, "BenchmarkFanout/server=%s/listeners=%d 1 %.3f µs/message\n", s.Row, s.Listeners, s.CPU)
 	}
 	for path, text := range map[string][]byte{out: append(text, '\n'), strings.TrimSuffix(out, filepath.Ext(out)) + ".txt": []byte(lines.String())} {
 		if err := os.WriteFile(path, text, 0o644); err != nil {

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/fstest"
@@ -44,7 +45,9 @@ func clock() time.Duration {
 
 // TestMain makes the program a server where it was started as one.
 func TestMain(m *testing.M) {
-	serve := map[string]func(net.Listener) error{"floor": floor, "hub": hub}[os.Getenv("EARSHOT_FANOUT_SERVER")]
+	serve := map[string]func(net.Listener) error{
+		"floor": floor, "hub": hub, "goroutines": goroutines, "capture": captures, "encode": encodes,
+	}[os.Getenv("EARSHOT_FANOUT_SERVER")]
 	if serve == nil {
 		os.Exit(m.Run())
 	}
@@ -62,8 +65,7 @@ func TestMain(m *testing.M) {
 // pace calls each once a frame until the standard input ends; where it came too
 // late for some, at once, as a sound server hands over what has been recorded.
 func pace(each func(seq uint32)) {
-	done := make(chan struct{})
-	go func() { _, _ = io.Copy(io.Discard, os.Stdin); close(done) }()
+	done := ended()
 	tick := time.NewTicker(frame)
 	defer tick.Stop()
 	begun, seq := time.Now(), uint32(0)
@@ -79,6 +81,13 @@ func pace(each func(seq uint32)) {
 	}
 }
 
+// ended is closed when the standard input ends.
+func ended() <-chan struct{} {
+	done := make(chan struct{})
+	go func() { _, _ = io.Copy(io.Discard, os.Stdin); close(done) }()
+	return done
+}
+
 func packet(seq uint32) audio.Packet {
 	return audio.Packet{Seq: seq, At: clock(), Data: make([]byte, opusSize)}
 }
@@ -90,22 +99,16 @@ func floor(ln net.Listener) error {
 	var sockets [2][]int
 	go func() {
 		var all []net.Conn
-		for i := 0; ; i++ {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = conn.Read(make([]byte, 4096))
-			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\n\r\n")
+		accept(ln, func(conn net.Conn) {
 			raw, err := conn.(*net.TCPConn).SyscallConn()
 			if err != nil {
 				return
 			}
 			mu.Lock()
-			_ = raw.Control(func(fd uintptr) { sockets[i%2] = append(sockets[i%2], int(fd)) })
+			_ = raw.Control(func(fd uintptr) { sockets[len(all)%2] = append(sockets[len(all)%2], int(fd)) })
 			mu.Unlock()
 			all = append(all, conn) // or the collector closes it
-		}
+		})
 	}()
 	var frames [2]chan []byte
 	for i := range frames {
@@ -129,11 +132,69 @@ func floor(ln net.Listener) error {
 		}()
 	}
 	pace(func(seq uint32) {
-		message := audio.AppendMessage([]byte{0x82, 126, 0, 0}, packet(seq))
-		message[2], message[3] = byte((len(message)-4)>>8), byte(len(message)-4)
+		message := framed(seq)
 		for _, c := range frames {
 			c <- message
 		}
+	})
+	return nil
+}
+
+// accept takes connections as a server of WebSockets does, whatever they ask for.
+func accept(ln net.Listener, each func(net.Conn)) {
+	for {
+		conn, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		_, _ = conn.Read(make([]byte, 4096))
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\n\r\n")
+		each(conn)
+	}
+}
+
+// framed is a packet as a WebSocket's frame.
+func framed(seq uint32) []byte {
+	message := audio.AppendMessage([]byte{0x82, 126, 0, 0}, packet(seq))
+	message[2], message[3] = byte((len(message)-4)>>8), byte(len(message)-4)
+	return message
+}
+
+// goroutines writes the same frames as servers commonly do: each listener has a
+// goroutine, a queue, and a deadline for each write.
+func goroutines(ln net.Listener) error {
+	type listener struct {
+		queue chan []byte
+		gone  atomic.Bool
+	}
+	var mu sync.Mutex
+	var all []*listener
+	go accept(ln, func(conn net.Conn) {
+		l := &listener{queue: make(chan []byte, 100)}
+		mu.Lock()
+		all = append(all, l)
+		mu.Unlock()
+		go func() {
+			for f := range l.queue {
+				_ = conn.SetWriteDeadline(time.Now().Add(5 * time.Second))
+				if _, err := conn.Write(f); err != nil {
+					l.gone.Store(true)
+				}
+			}
+		}()
+	})
+	pace(func(seq uint32) {
+		message := framed(seq)
+		mu.Lock()
+		defer mu.Unlock()
+		all = slices.DeleteFunc(all, func(l *listener) bool {
+			if l.gone.Load() {
+				close(l.queue)
+				return true
+			}
+			l.queue <- message
+			return false
+		})
 	})
 	return nil
 }

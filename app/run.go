@@ -157,7 +157,7 @@ func (r *runCommand) run(s *settings, c *console) (err error) {
 		})
 	}
 	part(func() error { return a.server.Run(ctx, ln) })
-	part(func() error { return serveControl(ctx, control, a) })
+	part(func() error { return serveControl(ctx, control, a, a.log) })
 	if profiles != nil {
 		part(func() error { return profile.Serve(ctx, profiles) })
 	}

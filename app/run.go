@@ -162,6 +162,7 @@ func (r *runCommand) run(s *settings, c *console) (err error) {
 		part(func() error { return profile.Serve(ctx, profiles) })
 	}
 	part(func() error { watchSleep(ctx, a.log, a.sleep); return nil })
+	part(func() error { watchClock(ctx, a.clockJumped); return nil })
 	part(func() error { a.warnOfFirewall(ctx); return nil })
 	if s.Source.kind == "auto" || s.Source.kind == "loopback" {
 		part(func() error {

@@ -553,6 +553,37 @@ func TestPublishToken(t *testing.T) {
 }
 
 // Who hammers is told to wait, whatever they are refused for.
+// A publisher whose clock is wrong stays by answering what the relay asked on this
+// connection, and not by what was asked before or on another.
+func TestPublishTokenByAWrongClock(t *testing.T) {
+	r := startRelay(t)
+	renewed := func(nonce string, off time.Duration) Said {
+		raw, _, err := r.keys[0].Issue(token.Grant{Audience: r.url, Scope: token.ScopePublish, Nonce: nonce, For: time.Minute}, time.Now().Add(off))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return Said{Type: "token", Token: raw}
+	}
+	first := r.publisher(0)
+	old := first.until("ping").Nonce
+	p := r.publisher(0) // which replaces it
+	nonce := p.until("ping").Nonce
+	if nonce == "" || nonce == old {
+		t.Fatalf("asked with %q, and then with %q", old, nonce)
+	}
+	for i, off := range []time.Duration{2 * time.Hour, -24 * time.Hour} {
+		p.say(renewed(nonce, off))
+		n := uint64(i + 1)
+		p.say(Said{Type: "withdrawn", N: n})
+		for p.until("withdrawn").N != n {
+		}
+	}
+	p.say(renewed(old, 2*time.Hour))
+	if code := closeCode(t, p.Conn); code != closeRestart {
+		t.Errorf("with another connection's answer: closed with %d", code)
+	}
+}
+
 func TestPublishHammering(t *testing.T) {
 	for name, header := range map[string]http.Header{
 		"no token":        {},

@@ -61,6 +61,8 @@ type connection struct {
 	conn  *websocket.Conn
 	gone  chan struct{} // closed when nothing comes any more
 	pongs chan server.Said
+	asked chan struct{} // capacity 1: the relay wants a new token
+	nonce string        // that it asks for one with; u.mu guards it
 }
 
 // read takes what the relay says until the connection ends, and returns why.
@@ -106,7 +108,12 @@ func (c *connection) take(m server.Told) {
 			c.status.Count = max(m.Count, len(m.Listeners))
 			c.status.Listeners = m.Listeners
 		})
+	case "token":
+		poke(c.asked)
 	case "ping":
+		c.mu.Lock()
+		c.nonce = m.Nonce
+		c.mu.Unlock()
 		select {
 		case c.pongs <- server.Said{Type: "pong", T: m.T, At: c.Clock().Microseconds()}:
 		default: // more than are answered
@@ -163,6 +170,10 @@ func (c *connection) write() error {
 			if err := c.say(pong); err != nil {
 				return err
 			}
+		case <-c.asked:
+			if err := c.renew(); err != nil {
+				return err
+			}
 		case <-renew.C:
 			if err := c.renew(); err != nil {
 				return err
@@ -173,7 +184,10 @@ func (c *connection) write() error {
 
 // renew gives the relay a new token.
 func (c *connection) renew() error {
-	raw, err := c.Token()
+	c.mu.Lock()
+	nonce := c.nonce
+	c.mu.Unlock()
+	raw, err := c.Token(nonce)
 	if err != nil {
 		c.Log.Warn("no new token for the relay", "err", err)
 		return nil

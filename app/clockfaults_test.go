@@ -288,3 +288,46 @@ func (r *relayProgram) hear(l madeLink) *hearer {
 	}
 	return newHearer(r.t, l, conn)
 }
+
+// All links are withdrawn by a laptop whose clock is ahead: that counts at once at
+// the relay, too, and ends no connection of the laptop's own, now or later.
+func TestWithdrawnByAClockAhead(t *testing.T) {
+	t.Parallel()
+	laptop := newClock(t)
+	r := launch(t, laptop.env(plainEnv(t.TempDir())), "--headless", "--source", "tone", "--start")
+	relay := launchRelay(t, "", fmt.Sprintf("keys = [%q]", r.must("relay", "key")))
+	r.must("relay", "add", relay.url())
+	bob := r.made("--name", "Bob")
+	hears := relay.hear(bob)
+	hears.more(t, 10)
+	since := r.status().Relays[0].Since
+	laptop.set(2 * time.Hour)
+	if out := r.must("revoke", "--all"); strings.Contains(out, "reached") {
+		t.Errorf("revoke --all: %s", out)
+	}
+	hears.ends(t, 4401)
+	waitFor(t, "the laptop sees it", func() bool { return strings.Contains(r.log.String(), "the clock was set forward") })
+	laptop.set(0)
+	waitFor(t, "the clock is back", func() bool { return strings.Contains(r.log.String(), "the clock was set back") })
+	if got := r.run("link"); got.status != exitFailure || !strings.Contains(got.err, "wait until then") {
+		t.Errorf("a link: status %d, %s", got.status, got.err)
+	}
+	if st := r.status().Relays[0]; st.State != uplink.Connected || !st.Since.Equal(since) {
+		t.Errorf("connected since %v, before since %v; %s", st.Since, since, st.Why)
+	}
+	// And over a new connection.
+	r.quit()
+	r.start("--listen", "127.0.0.1:0", "--headless", "--source", "tone", "--start")
+	r.waitStatus("the relay is there", func(s status) bool { return s.Relays[0].State == uplink.Connected })
+	since = r.status().Relays[0].Since
+	if out := r.must("revoke", "--all"); strings.Contains(out, "reached") {
+		t.Errorf("revoke --all again: %s", out)
+	}
+	time.Sleep(3 * time.Second) // the relay looks at tokens each second
+	if st := r.status().Relays[0]; st.State != uplink.Connected || !st.Since.Equal(since) {
+		t.Errorf("connected since %v, before since %v; %s", st.Since, since, st.Why)
+	}
+	if _, status := relay.dial(bob.Token); status != 401 {
+		t.Errorf("who was withdrawn gets %d", status)
+	}
+}

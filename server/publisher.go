@@ -248,7 +248,11 @@ func (p *publisher) asked() []string {
 // withdraw makes tokens good no more. The answer is the writer's, when that is
 // stored.
 func (p *publisher) withdraw(m Said) {
-	err := token.CheckWithdrawals(m.All, m.Some, time.Now())
+	now := time.Now()
+	if m.All.After(now.Add(clocksApart)) { // what is made later stays good
+		m.All = now
+	}
+	err := token.CheckWithdrawals(m.All, m.Some, now)
 	var stored <-chan struct{}
 	if err == nil {
 		stored, err = p.cast.member.Withdraw(m.All, m.Some)

@@ -37,8 +37,8 @@ import (
 //	           signer and relay don't agree it is good nevertheless, from then on,
 //	           for as long as its exp is after its iat
 //	kick       ends the connection of a listener, by id and relay
-//	withdrawn  tokens that were withdrawn: all, before which all are, and some;
-//	           the relay answers the latest with the same n, where it has one,
+//	withdrawn  tokens that were withdrawn: all, before which all are, which means now
+//	           where it is more than 30 s ahead, and some; the relay answers the latest with the same n, where it has one,
 //	           once it has stored all that was withdrawn
 //
 // Kick and withdrawn are for the owner: who publishes with a shared secret, or a
@@ -52,7 +52,7 @@ import (
 //	           200 named
 //	ping       t is any number, nonce any text
 //	token      asks for a new token, since by the relay's clock the former one has
-//	           ended; without one the connection ends after 5 s
+//	           ended; without one the connection ends after 3 s
 //	withdrawn  answers the publisher's
 //
 // A connection of which nothing came for 15 s is dead; the relay pings (RFC 6455
@@ -73,9 +73,11 @@ const (
 	publisherOrders     = 5 // a second
 	publisherOrderBurst = 200
 
+	// clocksApart is how far a publisher's clock may be ahead, as for its tokens.
+	clocksApart = 30 * time.Second
 	// renewWithin is how long the sound goes on of a publisher whose token has
 	// ended, and who was asked for another: a clock may have been set.
-	renewWithin = 5 * time.Second
+	renewWithin = 3 * time.Second
 
 	listsEvery = time.Second // of listeners, for the publisher
 	listMost   = 200

@@ -128,6 +128,7 @@ func (c *connection) write() error {
 	renew := time.NewTicker(renewEvery)
 	defer renew.Stop()
 	sent := uint64(0) // version of what is withdrawn
+	early := false    // that was withdrawn at a time which has not come yet
 	c.mu.Lock()
 	c.about = false
 	c.mu.Unlock()
@@ -139,7 +140,8 @@ func (c *connection) write() error {
 		c.queue, c.orders, c.about = nil, nil, false
 		c.mu.Unlock()
 		if version != sent { // before all else
-			if err := c.withdraw(version); err != nil {
+			var err error
+			if early, err = c.withdraw(version); err != nil {
 				return err
 			}
 			sent = version
@@ -178,6 +180,9 @@ func (c *connection) write() error {
 			if err := c.renew(); err != nil {
 				return err
 			}
+			if early { // the relay took it for what was made until then
+				sent = 0
+			}
 		}
 	}
 }
@@ -196,21 +201,22 @@ func (c *connection) renew() error {
 }
 
 // withdraw tells the relay all that is withdrawn. The token that opened the
-// connection may be of that: a new one comes before.
-func (c *connection) withdraw(version uint64) error {
+// connection may be of that: a new one comes before. It tells whether all were
+// withdrawn at a time that has not come yet, by a clock that was ahead.
+func (c *connection) withdraw(version uint64) (early bool, err error) {
 	all, some := c.Withdrawn()
 	if !all.IsZero() {
 		if err := c.renew(); err != nil {
-			return err
+			return false, err
 		}
 	}
 	for len(some) > chunk {
 		if err := c.say(server.Said{Type: "withdrawn", Some: some[:chunk]}); err != nil {
-			return err
+			return false, err
 		}
 		some = some[chunk:]
 	}
-	return c.say(server.Said{Type: "withdrawn", N: version, All: all, Some: some})
+	return all.After(time.Now()), c.say(server.Said{Type: "withdrawn", N: version, All: all, Some: some})
 }
 
 func (c *connection) say(m server.Said) error {

@@ -6,11 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"earshot/server"
 )
@@ -65,8 +69,20 @@ type controlled interface {
 	reload() (reloaded, error)
 }
 
+// seldom hands on to a log what a server says of its trouble, such as that it can
+// take no connection, once a second at most.
+type seldom struct {
+	log  *slog.Logger
+	some rate.Sometimes
+}
+
+func (s *seldom) Write(text []byte) (int, error) {
+	s.some.Do(func() { s.log.Warn("trouble with the control socket", "err", strings.TrimSpace(string(text))) })
+	return len(text), nil
+}
+
 // serveControl answers on ln until ctx ends.
-func serveControl(ctx context.Context, ln net.Listener, c controlled) error {
+func serveControl(ctx context.Context, ln net.Listener, c controlled, to *slog.Logger) error {
 	mux := http.NewServeMux()
 	answer := func(w http.ResponseWriter, v any) {
 		w.Header().Set("Content-Type", "application/json")
@@ -98,7 +114,12 @@ func serveControl(ctx context.Context, ln net.Listener, c controlled) error {
 		}
 		answer(w, done)
 	})
-	srv := &http.Server{Handler: mux, ReadTimeout: controlTimeout, WriteTimeout: controlTimeout}
+	srv := &http.Server{
+		Handler:      mux,
+		ReadTimeout:  controlTimeout,
+		WriteTimeout: controlTimeout,
+		ErrorLog:     log.New(&seldom{to, rate.Sometimes{Interval: time.Second}}, "", 0),
+	}
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
 	select {

@@ -24,6 +24,7 @@ import (
 	"earshot/audio"
 	"earshot/audio/capture"
 	"earshot/audio/opus"
+	"earshot/server/token"
 )
 
 // How a check came out.
@@ -410,6 +411,18 @@ func (d *doctor) clock() finding {
 		k.State, k.Says = checkWrong, k.Says+", which is before this program was made"
 		k.Do = "Set the clock: links would end at the wrong time, or be refused."
 		return k
+	}
+	store, err := token.OpenStore(dataFolder(d.settings.Data).links(), time.Now)
+	if err == nil {
+		if made, all := store.Ahead(); !all.IsZero() {
+			k.State, k.Says = checkWrong, k.Says+", and all links were withdrawn at "+clock(all)
+			k.Do = "Set the clock if it is behind. Else it was ahead then, and no link can be made until that time."
+			return k
+		} else if !made.IsZero() {
+			k.State, k.Says = checkWrong, k.Says+", and a link was made at "+clock(made)
+			k.Do = "Set the clock if it is behind. Else it was ahead then: make that link anew, since it lets in nobody before that time."
+			return k
+		}
 	}
 	if exact, known := clockIsExact(); known && !exact {
 		k.State, k.Says = checkNote, k.Says+", set by no time server"

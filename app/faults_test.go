@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"golang.org/x/sys/unix"
 
 	"earshot/audio"
 	"earshot/audio/audiotest"
@@ -233,6 +234,47 @@ func TestFewDescriptors(t *testing.T) {
 		}
 		return err == nil
 	})
+}
+
+// Where the control socket can take no connection, the log says so, and not what
+// nobody reads; and it answers again by itself.
+func TestControlCantAccept(t *testing.T) {
+	t.Parallel()
+	r := launch(t, plainEnv(t.TempDir()), "--headless", "--source", "tone")
+	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", r.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var was unix.Rlimit
+	if err := unix.Prlimit(r.cmd.Process.Pid, unix.RLIMIT_NOFILE, nil, &was); err != nil {
+		t.Fatal(err)
+	}
+	few := unix.Rlimit{Cur: uint64(len(fds)), Max: was.Max}
+	if err := unix.Prlimit(r.cmd.Process.Pid, unix.RLIMIT_NOFILE, &few, nil); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("unix", filepath.Join(r.data, "control"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	logged := func() string {
+		text, err := os.ReadFile(filepath.Join(r.data, "earshot.log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	waitFor(t, "the log says it", func() bool {
+		return strings.Contains(logged(), `msg="trouble with the control socket"`) && strings.Contains(logged(), "too many open files")
+	})
+	if err := unix.Prlimit(r.cmd.Process.Pid, unix.RLIMIT_NOFILE, &was, nil); err != nil {
+		t.Fatal(err)
+	}
+	r.must("status")
+	if said := r.log.String(); strings.Contains(said, "http: Accept") && strings.Count(said, "http: Accept") != strings.Count(logged(), "http: Accept") {
+		t.Errorf("there is more than in the log:\n%s", said)
+	}
 }
 
 // follow reads a connection, and tells how many packets came, how many were

@@ -3,7 +3,9 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"earshot/audio/audiotest"
 )
 
 // The system calls by which a program changes files, and how many of each there
@@ -20,8 +24,9 @@ var writes = map[string]int{
 }
 
 // killedAt runs a command that is killed with -9 at the start of the nth such
-// system call of a thread, and tells whether it was.
-func killedAt(t *testing.T, cmd *exec.Cmd, call string, n int) bool {
+// system call of a thread, and tells whether it was. A command that isn't ends with
+// this status.
+func killedAt(t *testing.T, cmd *exec.Cmd, call string, n, status int) bool {
 	t.Helper()
 	strace, err := exec.LookPath("strace")
 	if err != nil {
@@ -30,11 +35,14 @@ func killedAt(t *testing.T, cmd *exec.Cmd, call string, n int) bool {
 	cmd.Args = append([]string{strace, "-f", "-o", "/dev/null", "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", call, n), cmd.Path}, cmd.Args[1:]...)
 	cmd.Path = strace
 	out, err := cmd.CombinedOutput()
-	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+	if cmd.ProcessState == nil {
+		t.Fatalf("%v: %v", cmd.Args, err)
+	}
+	if ended, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && ended.Signaled() {
 		return true // strace ends as its program did
 	}
-	if err != nil {
-		t.Fatalf("%v: %v\n%s", cmd.Args, err, out)
+	if got := cmd.ProcessState.ExitCode(); got != status {
+		t.Fatalf("%v: status %d, want %d\n%s", cmd.Args, got, status, out)
 	}
 	return false
 }
@@ -53,7 +61,7 @@ func TestKilledWhileItWritesAFile(t *testing.T) {
 			}
 			cmd := exec.Command(os.Args[0])
 			cmd.Env = append(os.Environ(), writeVariable+"="+path)
-			killed := killedAt(t, cmd, call, n)
+			killed := killedAt(t, cmd, call, n, 0)
 			got, err := os.ReadFile(path)
 			if err != nil || string(got) != old && string(got) != newText || !killed && string(got) != newText {
 				t.Errorf("killed at %s %d: %v, it holds %q, %v", call, n, killed, got, err)
@@ -110,7 +118,7 @@ func TestKilledInTheMiddleOfACommand(t *testing.T) {
 						}
 					}
 					where := fmt.Sprintf("killed at %s %d", call, n)
-					if !killedAt(t, earshot(t.Context(), t, r.env, append([]string{"--data", r.data}, args...)...), call, n) {
+					if !killedAt(t, earshot(t.Context(), t, r.env, append([]string{"--data", r.data}, args...)...), call, n, 0) {
 						continue
 					}
 					kills++
@@ -141,4 +149,64 @@ func TestKilledInTheMiddleOfACommand(t *testing.T) {
 			t.Logf("it was killed %d times", kills)
 		})
 	}
+}
+
+// Killed while it unmutes what an earlier one left muted, wherever that is, the
+// program leaves no output muted that its account doesn't name: the next start
+// unmutes it, and leaves nothing else behind.
+func TestKilledWhileItUnmutes(t *testing.T) {
+	sound := audiotest.StartPulse(t, "speakers")
+	sound.LoadSink("dock")
+	outputs := []string{"speakers", "dock"}
+	data := filepath.Join(t.TempDir(), "data")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	env := append(sound.Env(), "XDG_CONFIG_HOME="+t.TempDir(), "DBUS_SESSION_BUS_ADDRESS=unix:path=/nonexistent")
+	// A wrong setting makes a start end as soon as it has unmuted.
+	start := func() *exec.Cmd {
+		return earshot(t.Context(), t, env, "--data", data, "--headless", "--source", "file:/nonexistent.wav")
+	}
+	path := filepath.Join(data, "muted.json")
+	const old = `["speakers","dock"]`
+	kills, partly := 0, 0
+	calls := maps.Clone(writes)
+	calls["write"] = 40 // to the sound server, too
+	for call, most := range calls {
+		for n := 1; n <= most+2; n++ {
+			for _, name := range outputs {
+				sound.Pactl("set-sink-mute", name, "1")
+			}
+			if err := os.WriteFile(path, []byte(old), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if killedAt(t, start(), call, n, exitUsage) {
+				kills++
+			}
+			text, err := os.ReadFile(path)
+			var account []string
+			if err != nil || json.Unmarshal(text, &account) != nil {
+				t.Fatalf("killed at %s %d: it holds %q, %v", call, n, text, err)
+			}
+			if len(account) == 1 {
+				partly++
+			}
+			for _, name := range outputs {
+				if sound.Muted(name) && !slices.Contains(account, name) {
+					t.Errorf("killed at %s %d: %s is muted, and the account is %s", call, n, name, text)
+				}
+			}
+			if err := start().Run(); err == nil {
+				t.Fatal("it starts")
+			}
+			left, err := filepath.Glob(filepath.Join(data, "*muted*"))
+			if err != nil || len(left) != 1 || sound.Muted("speakers") || sound.Muted("dock") {
+				t.Errorf("killed at %s %d: after the next start: speakers %v, dock %v, files %q", call, n, sound.Muted("speakers"), sound.Muted("dock"), left)
+			}
+		}
+	}
+	if kills < 5 || partly == 0 {
+		t.Errorf("it was killed %d times, %d of them between the two outputs", kills, partly)
+	}
+	t.Logf("it was killed %d times, %d of them between the two outputs", kills, partly)
 }

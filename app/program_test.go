@@ -69,7 +69,11 @@ func TestMain(m *testing.M) {
 // earshot returns a command that runs the program.
 func earshot(ctx context.Context, t testing.TB, env []string, args ...string) *exec.Cmd {
 	t.Helper()
-	path, err := binary()
+	built := binary
+	if clocked(env) {
+		built = clockedBinary
+	}
+	path, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,6 +53,7 @@ type relayProgram struct {
 	log           *output
 	cmd           *exec.Cmd
 	done          chan struct{}
+	clock         *testClock // nil for the computer's
 }
 
 func freePort(t testing.TB) string {
@@ -69,13 +70,20 @@ func freePort(t testing.TB) string {
 // stands before that.
 func launchRelay(t testing.TB, before, more string) *relayProgram {
 	t.Helper()
+	r := newRelayProgram(t, before, more)
+	r.start()
+	return r
+}
+
+// newRelayProgram is launchRelay without the start.
+func newRelayProgram(t testing.TB, before, more string) *relayProgram {
+	t.Helper()
 	r := &relayProgram{t: t, folder: t.TempDir(), addr: freePort(t), metrics: freePort(t), log: &output{}}
 	text := fmt.Sprintf("listen = %q\nurl = %q\ndata = %q\nmetrics = %q\n%s\n[[stream]]\nname = \"radio\"\ntitle = \"The blog's radio\"\n%s\n",
 		r.addr, "http://"+r.addr, filepath.Join(r.folder, "data"), r.metrics, before, more)
 	if err := os.WriteFile(r.config(), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r.start()
 	return r
 }
 
@@ -84,12 +92,16 @@ func (r *relayProgram) url() string    { return "http://" + r.addr + "/radio" }
 
 func (r *relayProgram) command(args ...string) *exec.Cmd {
 	r.t.Helper()
-	path, err := relayBinary()
+	env, built := []string{"PATH=/usr/bin:/bin"}, relayBinary
+	if r.clock != nil {
+		env, built = r.clock.env(env), clockedRelayBinary
+	}
+	path, err := built()
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	cmd := exec.CommandContext(context.Background(), path, append([]string{"--config", r.config()}, args...)...)
-	cmd.Env = []string{"PATH=/usr/bin:/bin"}
+	cmd.Env = env
 	return cmd
 }
 

@@ -25,7 +25,7 @@ import (
 type relays struct {
 	data   dataFolder
 	config uplink.Config // but for URL and Token
-	token  func(audience string) (string, error)
+	token  func(audience, nonce string) (string, error)
 	clock  string
 	number func() uint64 // a new ID for a listener
 
@@ -64,8 +64,8 @@ func (a *app) newRelays(clock audio.Clock) *relays {
 		State:   server.Paused,
 		Clock:   r.clock,
 	}
-	r.token = func(audience string) (string, error) {
-		return a.access.sign(token.Grant{Scope: token.ScopePublish, Audience: audience, For: uplink.TokenLife})
+	r.token = func(audience, nonce string) (string, error) {
+		return a.access.sign(token.Grant{Scope: token.ScopePublish, Audience: audience, Nonce: nonce, For: uplink.TokenLife})
 	}
 	r.config = uplink.Config{
 		About:     r.describe,
@@ -114,7 +114,7 @@ func (r *relays) reload() error {
 			continue
 		}
 		config := r.config
-		config.URL, config.Token = u, func() (string, error) { return r.token(u.String()) }
+		config.URL, config.Token = u, func(nonce string) (string, error) { return r.token(u.String(), nonce) }
 		r.last++
 		ctx, stop := context.WithCancel(r.run)
 		one := &relayed{uplink.New(config), r.last, stop}

@@ -157,11 +157,12 @@ func (r *runCommand) run(s *settings, c *console) (err error) {
 		})
 	}
 	part(func() error { return a.server.Run(ctx, ln) })
-	part(func() error { return serveControl(ctx, control, a) })
+	part(func() error { return serveControl(ctx, control, a, a.log) })
 	if profiles != nil {
 		part(func() error { return profile.Serve(ctx, profiles) })
 	}
 	part(func() error { watchSleep(ctx, a.log, a.sleep); return nil })
+	part(func() error { watchClock(ctx, a.clockJumped); return nil })
 	part(func() error { a.warnOfFirewall(ctx); return nil })
 	if s.Source.kind == "auto" || s.Source.kind == "loopback" {
 		part(func() error {

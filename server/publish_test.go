@@ -486,7 +486,6 @@ func TestWithdraw(t *testing.T) {
 	}
 	// What is not of this world is not taken over, and not answered, nor is the rest
 	// of the same.
-	p.say(Said{Type: "withdrawn", N: 6, All: time.Now().Add(time.Hour)})
 	p.say(Said{Type: "withdrawn", Some: []token.Withdrawal{{ID: "a b", Until: time.Now()}}})
 	p.say(Said{Type: "withdrawn", N: 7})
 	time.Sleep(100 * time.Millisecond) // a later answer would be one to this, too
@@ -495,9 +494,10 @@ func TestWithdraw(t *testing.T) {
 		t.Errorf("answer %+v", m)
 	}
 	if answer, body := r.ask("GET", "/radio/api/session", other, ""); answer.StatusCode != 200 {
-		t.Errorf("after what is of the future: %d %s", answer.StatusCode, body)
+		t.Errorf("after what is wrong: %d %s", answer.StatusCode, body)
 	}
-	p.say(Said{Type: "withdrawn", N: 9, All: time.Now()})
+	// The clock of who withdraws all may be ahead: what was made until now is meant.
+	p.say(Said{Type: "withdrawn", N: 9, All: time.Now().Add(time.Hour)})
 	p.until("withdrawn")
 	if answer, body := r.ask("GET", "/radio/api/session", other, ""); answer.StatusCode != 401 || word(body) != "withdrawn" {
 		t.Errorf("after all were withdrawn: %d %s", answer.StatusCode, body)
@@ -553,6 +553,37 @@ func TestPublishToken(t *testing.T) {
 }
 
 // Who hammers is told to wait, whatever they are refused for.
+// A publisher whose clock is wrong stays by answering what the relay asked on this
+// connection, and not by what was asked before or on another.
+func TestPublishTokenByAWrongClock(t *testing.T) {
+	r := startRelay(t)
+	renewed := func(nonce string, off time.Duration) Said {
+		raw, _, err := r.keys[0].Issue(token.Grant{Audience: r.url, Scope: token.ScopePublish, Nonce: nonce, For: time.Minute}, time.Now().Add(off))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return Said{Type: "token", Token: raw}
+	}
+	first := r.publisher(0)
+	old := first.until("ping").Nonce
+	p := r.publisher(0) // which replaces it
+	nonce := p.until("ping").Nonce
+	if nonce == "" || nonce == old {
+		t.Fatalf("asked with %q, and then with %q", old, nonce)
+	}
+	for i, off := range []time.Duration{2 * time.Hour, -24 * time.Hour} {
+		p.say(renewed(nonce, off))
+		n := uint64(i + 1)
+		p.say(Said{Type: "withdrawn", N: n})
+		for p.until("withdrawn").N != n {
+		}
+	}
+	p.say(renewed(old, 2*time.Hour))
+	if code := closeCode(t, p.Conn); code != closeRestart {
+		t.Errorf("with another connection's answer: closed with %d", code)
+	}
+}
+
 func TestPublishHammering(t *testing.T) {
 	for name, header := range map[string]http.Header{
 		"no token":        {},

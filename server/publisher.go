@@ -2,10 +2,12 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -39,6 +41,7 @@ type publisher struct {
 
 	mu     sync.Mutex   // guards the rest
 	claims token.Claims // which the reader changes
+	nonces [2]string    // of the latest pings
 	why    error        // of the end
 }
 
@@ -209,7 +212,7 @@ func (p *publisher) take(text []byte) error {
 	case "pong":
 		p.clock.pong(m.T, m.At)
 	case "token":
-		claims, err := p.stream.verify(m.Token, token.ScopePublish)
+		claims, err := p.stream.verifyAnswer(m.Token, token.ScopePublish, p.asked()...)
 		if err == nil && claims.Publisher() != p.claims.Publisher() {
 			err = errors.New("it is another publisher's")
 		}
@@ -234,10 +237,22 @@ func (p *publisher) take(text []byte) error {
 	return nil
 }
 
+// asked are the nonces of the latest pings.
+func (p *publisher) asked() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	all := slices.Clone(p.nonces[:])
+	return slices.DeleteFunc(all, func(nonce string) bool { return nonce == "" })
+}
+
 // withdraw makes tokens good no more. The answer is the writer's, when that is
 // stored.
 func (p *publisher) withdraw(m Said) {
-	err := token.CheckWithdrawals(m.All, m.Some, time.Now())
+	now := time.Now()
+	if m.All.After(now.Add(clocksApart)) { // what is made later stays good
+		m.All = now
+	}
+	err := token.CheckWithdrawals(m.All, m.Some, now)
 	var stored <-chan struct{}
 	if err == nil {
 		stored, err = p.cast.member.Withdraw(m.All, m.Some)
@@ -271,6 +286,7 @@ func (p *publisher) write(gone context.Context) int {
 		lists  <-chan time.Time // when the next list of listeners may go out; nil: now
 		fresh  = true           // there is something new for it
 		due    ack              // whose channel is nil where none is
+		asked  time.Time        // when the publisher was, for a new token; zero if it has a good one
 	)
 	if p.send(Told{Type: "welcome", Wanted: &wanted, Public: p.stream.config.Public}) != nil || p.ping() != nil {
 		return 0
@@ -314,8 +330,15 @@ func (p *publisher) write(gone context.Context) int {
 			p.mu.Lock()
 			claims := p.claims
 			p.mu.Unlock()
-			if until, ok := p.stream.config.Tokens.Good(claims); !ok {
+			until, ok := p.stream.config.Tokens.Good(claims)
+			switch {
+			case ok:
+				asked = time.Time{}
+			case until.IsZero(), !asked.IsZero() && time.Since(asked) > renewWithin:
 				return closeEnded(until)
+			case asked.IsZero():
+				asked = time.Now()
+				err = errors.Join(p.ping(), p.send(Told{Type: "token"}))
 			}
 		}
 		if err != nil {
@@ -325,8 +348,12 @@ func (p *publisher) write(gone context.Context) int {
 }
 
 func (p *publisher) ping() error {
+	nonce := rand.Text()
+	p.mu.Lock()
+	p.nonces = [2]string{nonce, p.nonces[0]}
+	p.mu.Unlock()
 	err := p.conn.WriteControl(websocket.PingMessage, nil, time.Now().Add(writeTimeout))
-	return errors.Join(err, p.send(Told{Type: "ping", T: p.clock.ping()}))
+	return errors.Join(err, p.send(Told{Type: "ping", T: p.clock.ping(), Nonce: nonce}))
 }
 
 func (p *publisher) send(m Told) error {

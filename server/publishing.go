@@ -31,10 +31,14 @@ import (
 //	state      the state has changed
 //	pong       answers a ping: t is the ping's, at the publisher's clock in µs,
 //	           which the packets' stamps are of
-//	token      a new token of the same publisher, before the former one ends
+//	token      a new token of the same publisher, before the former one ends, and
+//	           when the relay asks. One whose claim nonce is that of the latest
+//	           ping, or of the one before, was made since: where the clocks of
+//	           signer and relay don't agree it is good nevertheless, from then on,
+//	           for as long as its exp is after its iat
 //	kick       ends the connection of a listener, by id and relay
-//	withdrawn  tokens that were withdrawn: all, before which all are, and some;
-//	           the relay answers the latest with the same n, where it has one,
+//	withdrawn  tokens that were withdrawn: all, before which all are, which means now
+//	           where it is more than 30 s ahead, and some; the relay answers the latest with the same n, where it has one,
 //	           once it has stored all that was withdrawn
 //
 // Kick and withdrawn are for the owner: who publishes with a shared secret, or a
@@ -46,7 +50,9 @@ import (
 //	wanted     whether anybody listens
 //	listeners  who does, once a second at most: all of them counted, the first
 //	           200 named
-//	ping       t is any number
+//	ping       t is any number, nonce any text
+//	token      asks for a new token, since by the relay's clock the former one has
+//	           ended; without one the connection ends after 3 s
 //	withdrawn  answers the publisher's
 //
 // A connection of which nothing came for 15 s is dead; the relay pings (RFC 6455
@@ -66,6 +72,12 @@ const (
 	// What it may order in text: withdrawals come many at once.
 	publisherOrders     = 5 // a second
 	publisherOrderBurst = 200
+
+	// clocksApart is how far a publisher's clock may be ahead, as for its tokens.
+	clocksApart = 30 * time.Second
+	// renewWithin is how long the sound goes on of a publisher whose token has
+	// ended, and who was asked for another: a clock may have been set.
+	renewWithin = 3 * time.Second
 
 	listsEvery = time.Second // of listeners, for the publisher
 	listMost   = 200
@@ -109,6 +121,7 @@ type Told struct {
 	Count     int        `json:"count,omitempty"`
 	Listeners []Listener `json:"listeners,omitempty"`
 	T         float64    `json:"t,omitempty"`
+	Nonce     string     `json:"nonce,omitempty"` // of "ping"
 	N         uint64     `json:"n,omitempty"`
 }
 

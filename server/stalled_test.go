@@ -5,6 +5,9 @@ package server
 import (
 	"io"
 	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -129,6 +132,70 @@ func TestStalledListenerPings(t *testing.T) {
 		if packets, err := audio.ParseMessage(message); err == nil && packets[0].At > at+deadline {
 			t.Fatal("no pong")
 		}
+	}
+}
+
+// Who pings, slowly or as fast as is allowed, and reads nothing more once it
+// listens, or only what it must to be sent more, is no less stalled for that: it
+// delays nobody, costs no more memory than its kernel's buffers, and is gone after
+// a while.
+func TestPingsWithoutReading(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	const size = 1200
+	clock := r.stream(size)
+	w := watch(t, r.join("/listen"), clock)
+	var all sync.WaitGroup
+	const each = 10
+	var pings atomic.Int64
+	before := held()
+	for _, tt := range []struct {
+		every time.Duration // between two pings
+		reads int           // so many bytes after each, until it reads nothing more
+	}{
+		{time.Second, 0},
+		{time.Second / readRate, 0},
+		{time.Second / readRate, 1000},
+	} {
+		for range each {
+			conn := r.join("/listen")
+			tcp := conn.NetConn().(*net.TCPConn)
+			if err := tcp.SetReadBuffer(4096); err != nil {
+				t.Fatal(err)
+			}
+			all.Go(func() {
+				tick := time.NewTicker(tt.every)
+				defer tick.Stop()
+				began := time.Now()
+				for {
+					<-tick.C
+					if _, err := tcp.Write(masked(pinged, strings.Repeat("x", 125))); err != nil {
+						return // it was thrown out
+					}
+					pings.Add(1)
+					if time.Since(began) < 5*time.Second {
+						_ = tcp.SetReadDeadline(time.Now().Add(tt.every))
+						_, _ = io.CopyN(io.Discard, tcp, int64(tt.reads))
+					}
+				}
+			})
+		}
+	}
+	began := time.Now()
+	for len(r.hub.Listeners()) > 1 {
+		if more := held() - before - 2*256*(size+200); more > 3*each*64<<10 {
+			t.Fatalf("each of them takes %d kB, with what stands for it in this test", more/(3*each)>>10)
+		}
+		if time.Since(began) > maxSlow+2*writeTimeout+deadline {
+			t.Fatalf("%d still listen who read nothing", len(r.hub.Listeners())-1)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Logf("the last of them is gone after %v and %d pings", time.Since(began), pings.Load())
+	all.Wait()
+	w.check()
+	if pings.Load() < 3*each*5 {
+		t.Errorf("they pinged %d times", pings.Load())
 	}
 }
 

@@ -15,12 +15,14 @@ import (
 
 // stream publishes a packet of so many bytes every 20 ms until the test ends.
 // Stamps are of the clock that it returns.
-func (r *rig) stream(size int) audio.Clock {
+func (r *rig) stream(size int) audio.Clock { return r.streamEvery(20*time.Millisecond, size) }
+
+func (r *rig) streamEvery(d time.Duration, size int) audio.Clock {
 	clock := audio.NewClock()
 	stop := make(chan struct{})
 	var done sync.WaitGroup
 	done.Go(func() {
-		tick := time.NewTicker(20 * time.Millisecond)
+		tick := time.NewTicker(d)
 		defer tick.Stop()
 		for seq := uint32(0); ; seq++ {
 			select {

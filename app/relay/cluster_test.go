@@ -240,7 +240,7 @@ func (f *fleet) publishBut(withdrawn func() (time.Time, []token.Withdrawal)) *up
 	clock := audio.NewClock()
 	u := uplink.New(uplink.Config{
 		URL: f.url,
-		Token: func() (string, error) {
+		Token: func(string) (string, error) {
 			raw, _, err := f.key.Issue(token.Grant{Scope: token.ScopePublish, Audience: f.url.String(), For: uplink.TokenLife}, time.Now())
 			return raw, err
 		},

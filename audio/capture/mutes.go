@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 )
 
 // Mutes keeps account of the outputs that were muted here, in a file, so that
-// each is unmuted in the end, even after a crash. Any goroutine may use it.
+// each is unmuted in the end, even after a crash. Any goroutine may use it; there
+// is one of a file at a time.
 type Mutes struct {
 	path string
 
@@ -105,18 +105,24 @@ func (m *Mutes) write(names []string) error {
 	if err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(m.path), ".muted-*")
-	if err != nil {
+	temp := m.path + ".new" // always the same, so that one who is killed here leaves no more than that
+	if err := writeText(temp, append(text, '\n')); err != nil {
+		_ = os.Remove(temp)
 		return err
 	}
-	_, err = temp.Write(append(text, '\n'))
-	if err = errors.Join(err, temp.Sync(), temp.Close()); err == nil {
-		err = os.Rename(temp.Name(), m.path)
-	}
-	if err != nil {
-		os.Remove(temp.Name())
-		return err
+	if err := os.Rename(temp, m.path); err != nil {
+		return errors.Join(err, os.Remove(temp))
 	}
 	m.names = names
 	return nil
+}
+
+// writeText writes a file that only this user can read, to the disk.
+func writeText(path string, text []byte) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(text)
+	return errors.Join(err, file.Sync(), file.Close())
 }

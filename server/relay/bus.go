@@ -169,6 +169,16 @@ func (b *Bus) Join(s Stream) (*Member, error) {
 // now is this relay's monotonic clock.
 func (b *Bus) now() time.Duration { return time.Since(b.start) }
 
+// sure is a time of day that has come, also where the clock was set too far ahead
+// since the start.
+func (b *Bus) sure() time.Time {
+	now, passed := time.Now(), b.start.Round(0).Add(b.now()) // Round(0) is the time of day
+	if passed.Before(now) {
+		return passed
+	}
+	return now
+}
+
 // Admits tells whether this relay knows what is withdrawn, by at most 15 s. One
 // that doesn't must let nobody in by a link who isn't in.
 func (b *Bus) Admits() bool {

@@ -192,7 +192,7 @@ func (m *Member) look(told *told, due bool) {
 		m.bus.elsewhere("the publisher's relay isn't heard")
 	}
 	if due {
-		m.withdrawn.prune(time.Now())
+		m.withdrawn.prune(m.bus.sure())
 	}
 }
 

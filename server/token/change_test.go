@@ -91,7 +91,7 @@ func TestStoreIsFull(t *testing.T) {
 	}
 }
 
-// A clock that is ahead for a moment makes nothing live again, and what has
+// A clock that is ahead for a moment takes nothing out of the file, and what has
 // ended by it is not listed.
 func TestStoreWithAClockAhead(t *testing.T) {
 	d := newDesk(t)
@@ -118,8 +118,62 @@ func TestStoreWithAClockAhead(t *testing.T) {
 	}
 	d.at = now.Add(grace + time.Hour)
 	d.must(d.Withdraw("x"))
-	if f := d.open().file; len(f.Links) != 1 || len(f.Retired) != 0 {
+	if f := d.open().file; len(f.Links) != 2 || f.Links[0].ID != l.ID || len(f.Retired) != 0 {
 		t.Errorf("a day later the file holds %+v", f)
+	}
+}
+
+// However far a clock was ahead, what was withdrawn stays so when it is set back;
+// and a list can't grow without end by that.
+func TestStoreWithAClockFarAhead(t *testing.T) {
+	d := newDesk(t)
+	ann, l := d.issue("Ann", time.Hour)
+	bob, _ := d.issue("Bob", time.Hour)
+	d.must(d.Withdraw(l.ID, "blog:4f1c"))
+	d.at = now.Add(14 * 365 * 24 * time.Hour)
+	_, made := d.issue("Eve", time.Hour)
+	d.at = now
+	if at, all := d.Ahead(); !at.Equal(made.Made) || !all.IsZero() {
+		t.Errorf("ahead: %v and %v", at, all)
+	}
+	d.issue("Kim", time.Hour)
+	d.Store = d.open()
+	d.check(ann, Withdrawn)
+	d.check(bob, "")
+	if !d.Revoked(Claims{Key: "blog", ID: "blog:4f1c"}) {
+		t.Error("another program's token lives again")
+	}
+	d.must(d.Withdraw(made.ID))
+	if at, all := d.Ahead(); !at.IsZero() || !all.IsZero() {
+		t.Errorf("ahead, all being withdrawn: %v and %v", at, all)
+	}
+	eve, _ := d.issue("Eve", time.Hour)
+	d.at = now.Add(14 * 365 * 24 * time.Hour)
+	future, _ := d.issue("Eve", time.Hour)
+	d.at = now
+	d.must(d.WithdrawAll())
+	d.check(eve, Withdrawn)
+	raw, _ := d.issue("Kim", time.Hour)
+	d.check(raw, "")
+	d.at = now.Add(14 * 365 * 24 * time.Hour)
+	d.check(future, Withdrawn)
+	d.at = now.Add(time.Hour)
+	d.must(d.WithdrawAll())
+	d.at = now
+	if _, all := d.Ahead(); !all.Equal(now.Add(time.Hour)) {
+		t.Errorf("all are withdrawn until %v", all)
+	}
+
+	var f storeFile
+	for i := range maxEnded + 3 {
+		end := now.Add(-time.Duration(i+1) * 24 * time.Hour)
+		f.Links = append(f.Links, Link{ID: fmt.Sprint(i), Ends: end, Withdrawn: true})
+		f.Withdrawn = append(f.Withdrawn, withdrawal{fmt.Sprint(i), end})
+	}
+	f.Links = append(f.Links, Link{ID: "good", Ends: now.Add(time.Hour), Withdrawn: true})
+	f.prune(now)
+	if n, m := len(f.Links), len(f.Withdrawn); n != maxEnded+1 || m != maxEnded || f.Links[n-2].ID != fmt.Sprint(maxEnded-1) || f.Withdrawn[m-1].ID != fmt.Sprint(maxEnded-1) {
+		t.Errorf("%d links and %d withdrawals are left, to %s and %s", n, m, f.Links[n-2].ID, f.Withdrawn[m-1].ID)
 	}
 }
 

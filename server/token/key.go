@@ -147,6 +147,7 @@ type Grant struct {
 	For       time.Duration // how long it is valid, from NotBefore on
 	NotBefore time.Time     // zero or past: from now on
 	Listeners int           // at once; 0 is any number
+	Nonce     string        // with which it was asked for; may be empty
 	// By is what a token of scope ScopeIssue says that asks for this one, for
 	// Store.Issue: what it makes ends with that at the latest. nil: the owner asks.
 	By *Claims
@@ -177,6 +178,9 @@ func (k *Key) issue(g Grant, now, made time.Time) (string, Claims, error) {
 	}
 	if g.Name != "" {
 		claims["name"] = g.Name
+	}
+	if g.Nonce != "" {
+		claims["nonce"] = g.Nonce
 	}
 	if !c.NotBefore.IsZero() {
 		claims["nbf"] = c.NotBefore.Unix()

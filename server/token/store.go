@@ -30,10 +30,6 @@ const (
 	// tenYears is how long a token is remembered as withdrawn whose end is not
 	// known: as long as one lives that is good until it is withdrawn.
 	tenYears = 10 * 365 * 24 * time.Hour
-
-	// grace is how long what has ended stays in the file, so that a clock that
-	// was ahead for a moment makes nothing that was withdrawn live again.
-	grace = 24 * time.Hour
 )
 
 // Link is a token that was issued, as the owner's list shows it. It never holds
@@ -55,8 +51,9 @@ type Link struct {
 // lock, to what the file holds at that moment, and is on the disk before it
 // counts. The file is replaced in one step, so that one that can't be written
 // in full, and a program that is ended at any moment, leave it as it was. What
-// has ended leaves the file with a change a day later, and links that were
-// withdrawn with all others at once.
+// has ended leaves the file with a change a day later, unless it was withdrawn,
+// and links that were withdrawn with all others at once. Of the other withdrawn
+// ones that have ended the 10,000 stay that did so last.
 //
 // Any goroutine may use a Store.
 //
@@ -168,7 +165,7 @@ func (s *Store) Issue(k *Key, g Grant) (raw string, l Link, err error) {
 			made = file.All.Add(time.Second)
 		}
 		if made.After(now.Add(leeway)) {
-			return fmt.Errorf("make link: all links were withdrawn at %s, by a clock that was ahead of this one: set the clock, "+
+			return fmt.Errorf("make link: all links were withdrawn at %s, by a clock that was ahead of this one: set the clock if it is behind; else wait until then, "+
 				"or delete %s and the key file, which ends all links, and start anew", file.All.Format(time.RFC3339), s.path)
 		}
 		signed, c, err := k.issue(g, now, made)
@@ -239,9 +236,14 @@ func (s *Store) WithdrawAll() error {
 		if now := whole(s.now()).UTC(); now.After(file.All) {
 			file.All = now
 		}
-		for _, l := range file.Links {
-			// Made after an earlier WithdrawAll of the same second, say.
-			if l.Made.After(file.All) {
+		latest := s.now().Add(leeway)
+		for i, l := range file.Links {
+			switch {
+			case l.Made.After(latest):
+				// By a clock that was ahead of this one: were All to be then, no
+				// link could be made until that time.
+				file.Links[i].Withdrawn = true
+			case l.Made.After(file.All): // after an earlier WithdrawAll of the same second, say
 				file.All = l.Made
 			}
 		}
@@ -427,22 +429,6 @@ func parseStore(text []byte) (storeFile, error) {
 		return storeFile{}, damaged
 	}
 	return file, nil
-}
-
-// prune drops what has ended a day ago, and the links that All keeps withdrawn.
-// A key stays as long as its links, which end with it. Where there are many
-// links, those that just ended go, too, unless they were withdrawn.
-func (f *storeFile) prune(now time.Time) {
-	past := now.Add(-grace)
-	f.Links = slices.DeleteFunc(f.Links, func(l Link) bool { return f.before(l.Made) || !past.Before(l.Ends) })
-	if len(f.Links) > maxLinks {
-		f.Links = slices.DeleteFunc(f.Links, func(l Link) bool { return !l.Withdrawn && !now.Before(l.Ends) })
-	}
-	f.Withdrawn = slices.DeleteFunc(f.Withdrawn, func(w withdrawal) bool { return !past.Before(w.Until) })
-	f.Retired = slices.DeleteFunc(f.Retired, func(r retirement) bool {
-		id := thumbprint(r.Public)
-		return !past.Before(r.Until) && !slices.ContainsFunc(f.Links, func(l Link) bool { return l.Key == id })
-	})
 }
 
 // before says whether a token made at made was withdrawn with all others.

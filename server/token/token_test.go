@@ -322,3 +322,42 @@ func TestThumbprint(t *testing.T) {
 		t.Errorf("thumbprint %s", got)
 	}
 }
+
+// A token that answers what was asked just now is good whatever the signer's clock
+// says, for as long as it says and no longer; one that answers nothing, or what
+// somebody else asked, has to have good dates.
+func TestVerifyAnswer(t *testing.T) {
+	key, other := open(t), open(t)
+	v := verifier(key, now)
+	for _, tt := range []struct {
+		name  string
+		key   *Key
+		off   time.Duration // of the signer's clock
+		nonce string
+		want  Reason
+		ends  time.Duration // from now
+	}{
+		{"2 hours ahead", key, 2 * time.Hour, "asked", "", time.Minute},
+		{"14 years ahead, the question before", key, 14 * 365 * 24 * time.Hour, "before", "", time.Minute},
+		{"a day back", key, -24 * time.Hour, "asked", "", time.Minute},
+		{"good by its own dates", key, -10 * time.Second, "asked", "", 50 * time.Second},
+		{"no answer, ahead", key, 2 * time.Hour, "", NotYetValid, 0},
+		{"no answer, back", key, -24 * time.Hour, "", Expired, 0},
+		{"somebody else's question, ahead", key, 2 * time.Hour, "elsewhere", NotYetValid, 0},
+		{"somebody else's question, back", key, -24 * time.Hour, "elsewhere", Expired, 0},
+		{"of another key", other, 2 * time.Hour, "asked", Signature, 0},
+	} {
+		raw, _, err := tt.key.Issue(Grant{Audience: AudienceDesktop, Scope: ScopeListen, Nonce: tt.nonce, For: time.Minute}, now.Add(tt.off))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := v.VerifyAnswer(raw, ScopeListen, "asked", "before")
+		var refused *Error
+		if errors.As(err, &refused); tt.want != "" && (refused == nil || refused.Reason != tt.want) || tt.want == "" && (err != nil || !c.Expires.Equal(now.Add(tt.ends))) {
+			t.Errorf("%s: %+v, %v, want %q", tt.name, c, err, tt.want)
+		}
+		if _, err := v.Verify(raw, ScopeListen); tt.off.Abs() > time.Minute && err == nil {
+			t.Errorf("%s: it is good where nobody asked", tt.name)
+		}
+	}
+}

@@ -57,7 +57,17 @@ func (v *Verifier) For(audience string) *Verifier {
 
 // Verify returns the claims of raw, a token in compact form (RFC 7515 section
 // 7.1), if it is good now, for this audience and for scope; else an *Error.
-func (v *Verifier) Verify(raw, scope string) (Claims, error) {
+func (v *Verifier) Verify(raw, scope string) (Claims, error) { return v.verify(raw, scope, nil) }
+
+// VerifyAnswer is Verify for a token that somebody was asked for just now, with one
+// of these texts, which are random and were told to nobody else. If that is its
+// claim nonce it was made since: where our clock and the signer's don't agree, it is
+// good from now on for as long as it says.
+func (v *Verifier) VerifyAnswer(raw, scope string, asked ...string) (Claims, error) {
+	return v.verify(raw, scope, asked)
+}
+
+func (v *Verifier) verify(raw, scope string, asked []string) (Claims, error) {
 	if raw == "" {
 		return Claims{}, &Error{Missing, "there is none"}
 	}
@@ -78,7 +88,7 @@ func (v *Verifier) Verify(raw, scope string) (Claims, error) {
 	if err != nil {
 		return Claims{}, err
 	}
-	c, err := v.check(key, said, scope)
+	c, err := v.check(key, said, scope, asked)
 	if err != nil {
 		return Claims{}, err
 	}
@@ -154,8 +164,8 @@ func (v *Verifier) signer(t *jwt.Token, signed string) (VerifyKey, error) {
 }
 
 // check returns what a token that k signed says, if that is good now and for
-// scope. ID is the jti.
-func (v *Verifier) check(k VerifyKey, said jwt.MapClaims, scope string) (Claims, error) {
+// scope, or answers what was asked. ID is the jti.
+func (v *Verifier) check(k VerifyKey, said jwt.MapClaims, scope string, asked []string) (Claims, error) {
 	for _, name := range k.Require {
 		if value := said[name]; value == nil || value == "" {
 			return Claims{}, &Error{Malformed, "its claim " + name + " is missing"}
@@ -174,12 +184,15 @@ func (v *Verifier) check(k VerifyKey, said jwt.MapClaims, scope string) (Claims,
 		Expires:   r.date("exp"),
 		Listeners: r.count("listeners"),
 	}
+	now := v.Now()
+	if len(asked) > 0 && slices.Contains(asked, r.text("nonce")) {
+		c = c.asOf(now)
+	}
 	c.Expires = earlier(c.Expires, k.Until)
 	us := k.Audience
 	if us == "" {
 		us = v.Audience
 	}
-	now := v.Now()
 	switch {
 	case r.wrong:
 		return Claims{}, &Error{Malformed, "a claim is of the wrong type"}
@@ -198,6 +211,21 @@ func (v *Verifier) check(k VerifyKey, said jwt.MapClaims, scope string) (Claims,
 		return Claims{}, &Error{Scope, "it does not allow to " + scope}
 	}
 	return c, nil
+}
+
+// breath is how much later than it came an answer says that it was made.
+const breath = 2 * time.Second
+
+// asOf returns the claims of a token that was made just now, with dates that are
+// good now if its own are not.
+func (c Claims) asOf(now time.Time) Claims {
+	if c.Issued.IsZero() || c.Expires.IsZero() || !now.Add(leeway).Before(c.Issued) && now.Before(c.Expires) {
+		return c
+	}
+	life := c.Expires.Sub(c.Issued)
+	// A little later: it is newer than what is withdrawn in the same breath.
+	c.Issued, c.NotBefore, c.Expires = whole(now.Add(breath)), time.Time{}, whole(now.Add(life))
+	return c
 }
 
 // plain says whether s may be the ID of a token in lists and logs.

@@ -61,6 +61,8 @@ type connection struct {
 	conn  *websocket.Conn
 	gone  chan struct{} // closed when nothing comes any more
 	pongs chan server.Said
+	asked chan struct{} // capacity 1: the relay wants a new token
+	nonce string        // that it asks for one with; u.mu guards it
 }
 
 // read takes what the relay says until the connection ends, and returns why.
@@ -106,7 +108,12 @@ func (c *connection) take(m server.Told) {
 			c.status.Count = max(m.Count, len(m.Listeners))
 			c.status.Listeners = m.Listeners
 		})
+	case "token":
+		poke(c.asked)
 	case "ping":
+		c.mu.Lock()
+		c.nonce = m.Nonce
+		c.mu.Unlock()
 		select {
 		case c.pongs <- server.Said{Type: "pong", T: m.T, At: c.Clock().Microseconds()}:
 		default: // more than are answered
@@ -121,6 +128,7 @@ func (c *connection) write() error {
 	renew := time.NewTicker(renewEvery)
 	defer renew.Stop()
 	sent := uint64(0) // version of what is withdrawn
+	early := false    // that was withdrawn at a time which has not come yet
 	c.mu.Lock()
 	c.about = false
 	c.mu.Unlock()
@@ -132,7 +140,8 @@ func (c *connection) write() error {
 		c.queue, c.orders, c.about = nil, nil, false
 		c.mu.Unlock()
 		if version != sent { // before all else
-			if err := c.withdraw(version); err != nil {
+			var err error
+			if early, err = c.withdraw(version); err != nil {
 				return err
 			}
 			sent = version
@@ -163,9 +172,16 @@ func (c *connection) write() error {
 			if err := c.say(pong); err != nil {
 				return err
 			}
+		case <-c.asked:
+			if err := c.renew(); err != nil {
+				return err
+			}
 		case <-renew.C:
 			if err := c.renew(); err != nil {
 				return err
+			}
+			if early { // the relay took it for what was made until then
+				sent = 0
 			}
 		}
 	}
@@ -173,7 +189,10 @@ func (c *connection) write() error {
 
 // renew gives the relay a new token.
 func (c *connection) renew() error {
-	raw, err := c.Token()
+	c.mu.Lock()
+	nonce := c.nonce
+	c.mu.Unlock()
+	raw, err := c.Token(nonce)
 	if err != nil {
 		c.Log.Warn("no new token for the relay", "err", err)
 		return nil
@@ -182,21 +201,22 @@ func (c *connection) renew() error {
 }
 
 // withdraw tells the relay all that is withdrawn. The token that opened the
-// connection may be of that: a new one comes before.
-func (c *connection) withdraw(version uint64) error {
+// connection may be of that: a new one comes before. It tells whether all were
+// withdrawn at a time that has not come yet, by a clock that was ahead.
+func (c *connection) withdraw(version uint64) (early bool, err error) {
 	all, some := c.Withdrawn()
 	if !all.IsZero() {
 		if err := c.renew(); err != nil {
-			return err
+			return false, err
 		}
 	}
 	for len(some) > chunk {
 		if err := c.say(server.Said{Type: "withdrawn", Some: some[:chunk]}); err != nil {
-			return err
+			return false, err
 		}
 		some = some[chunk:]
 	}
-	return c.say(server.Said{Type: "withdrawn", N: version, All: all, Some: some})
+	return all.After(time.Now()), c.say(server.Said{Type: "withdrawn", N: version, All: all, Some: some})
 }
 
 func (c *connection) say(m server.Said) error {

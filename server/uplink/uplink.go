@@ -75,8 +75,9 @@ type Status struct {
 // Config configures an [Uplink]. All of it is needed but for TLS.
 type Config struct {
 	URL *url.URL // as [ParseURL] returns it
-	// Token returns a new token for publishing there, good for TokenLife.
-	Token func() (string, error)
+	// Token returns a new token for publishing there, good for TokenLife, with the
+	// nonce that the relay asks for it with, if it does.
+	Token func(nonce string) (string, error)
 	// About returns what the stream is just now.
 	About func() server.About
 	// Withdrawn returns what is withdrawn, as token.Store's Withdrawals.
@@ -294,7 +295,7 @@ func (u *Uplink) connect(ctx context.Context) (State, string, time.Duration) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	u.note(attempt{end: cancel})
-	raw, err := u.Token()
+	raw, err := u.Token("")
 	if err != nil {
 		return Refused, err.Error(), 0
 	}
@@ -323,7 +324,7 @@ func (u *Uplink) connect(ctx context.Context) (State, string, time.Duration) {
 		_ = conn.Close()
 	})
 	defer stop()
-	c := &connection{Uplink: u, conn: conn, gone: make(chan struct{}), pongs: make(chan server.Said, 4)}
+	c := &connection{Uplink: u, conn: conn, gone: make(chan struct{}), pongs: make(chan server.Said, 4), asked: make(chan struct{}, 1)}
 	read := make(chan error, 1)
 	go func() {
 		defer close(c.gone)

@@ -159,7 +159,7 @@ func (r *relay) laptopAt(to *url.URL, name string) *laptop {
 	l := &laptop{}
 	l.Uplink = New(Config{
 		URL: to,
-		Token: func() (string, error) {
+		Token: func(string) (string, error) {
 			made := time.Now()
 			l.mu.Lock()
 			if !made.After(l.all) {

@@ -35,13 +35,15 @@ type load struct {
 	messages atomic.Int64
 	bytes    atomic.Int64
 	gaps     atomic.Int64
+	asked    atomic.Int64        // how often somebody was asked to go to another lane
 	moved    atomic.Int64        // who are in a larger lane, since they were asked to go there
 	late     [20000]atomic.Int64 // messages by their age, in 100 µs
 	measures atomic.Bool
+	stays    bool // nobody agrees to go
 }
 
 // listen adds n listeners of a kind, and waits until all are served.
-func (l *load) listen(b *testing.B, kind, addr string, n int) {
+func (l *load) listen(b testing.TB, kind, addr string, n int) {
 	b.Helper()
 	for range n {
 		if err := l.join(kind, addr); err != nil {
@@ -211,6 +213,10 @@ func (l *load) answer(conn net.Conn, text []byte) error {
 	}
 	switch {
 	case m.Type == "move":
+		l.asked.Add(1)
+		if l.stays {
+			return nil
+		}
 		return say(conn, fmt.Sprintf(`{"type":"lane","lane":%q}`, m.Lane))
 	case m.Type == "lane" && m.Lane == "live":
 		l.moved.Add(-1)

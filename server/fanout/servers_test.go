@@ -249,7 +249,7 @@ type process struct {
 }
 
 // start starts a server of this program's.
-func start(b *testing.B, name string) process {
+func start(b testing.TB, name string) process {
 	b.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), "EARSHOT_FANOUT_SERVER="+name)
@@ -258,7 +258,7 @@ func start(b *testing.B, name string) process {
 
 // startServer starts a server that prints its address, and ends when its standard
 // input does.
-func startServer(b *testing.B, cmd *exec.Cmd) process {
+func startServer(b testing.TB, cmd *exec.Cmd) process {
 	b.Helper()
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()

@@ -127,7 +127,14 @@ func (w *wine) launch(args ...string) {
 // its pipes begin otherwise than those of Windows.
 func (w *wine) answers() {
 	w.t.Helper()
-	waitFor(w.t, "earshot answers", func() bool { return w.run("status").status == 0 })
+	var got result
+	for range 60 { // a busy machine takes its time to start Wine
+		if got = w.run("status"); got.status == 0 {
+			return
+		}
+		time.Sleep(time.Second)
+	}
+	w.t.Fatalf("earshot does not answer: %+v", got)
 }
 
 // run runs earshot.exe to its end.

@@ -166,8 +166,11 @@ func (l *listener) run(greeted error) int {
 		code = l.write(gone)
 	}
 	l.leaveLanes()
-	if code != 0 {
+	switch {
+	case code != 0:
 		l.takeLeave(code, gone)
+	case l.wire.closing.Load():
+		<-gone // the reader answers first (RFC 6455 section 5.5.1), which is soon
 	}
 	_ = l.conn.Close()
 	<-gone

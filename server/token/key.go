@@ -50,7 +50,7 @@ func readKey(path string) (*Key, error) {
 	if info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" {
 		return nil, fmt.Errorf("key file %s may be read by others: run chmod 600 on it, or delete it to end all links and start with a new key", path)
 	}
-	text, err := os.ReadFile(path)
+	text, err := read(path)
 	if err != nil {
 		return nil, fmt.Errorf("open key file: %w", err)
 	}
@@ -85,7 +85,7 @@ func createKey(path string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temp.Name())
+	defer func() { _ = patiently(func() error { return os.Remove(temp.Name()) }) }()
 	_, err = temp.Write(text)
 	err = errors.Join(err, temp.Sync(), temp.Close())
 	if err != nil {

@@ -29,7 +29,7 @@ func replace(path string, text []byte, step func(string)) error {
 	err = errors.Join(err, file.Sync(), file.Close())
 	if err == nil {
 		step("rename")
-		err = rename(temp, path)
+		err = patiently(func() error { return os.Rename(temp, path) })
 	}
 	if err != nil {
 		_ = os.Remove(temp)
@@ -39,6 +39,15 @@ func replace(path string, text []byte, step func(string)) error {
 	err = syncFolder(filepath.Dir(path))
 	step("end")
 	return err
+}
+
+// read returns what the file at path holds.
+func read(path string) (text []byte, err error) {
+	err = patiently(func() error {
+		text, err = os.ReadFile(path)
+		return err
+	})
+	return text, err
 }
 
 // syncFolder makes sure that a rename in the folder outlives a power cut, where

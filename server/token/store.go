@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -351,7 +350,7 @@ func (s *Store) locked(f func() error) error {
 }
 
 func (s *Store) read() (storeFile, error) {
-	text, err := os.ReadFile(s.path)
+	text, err := read(s.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if s.seen.Load() {
 			return storeFile{}, fmt.Errorf("list of links %s is missing: restore it, or delete the key file, too, which ends all links, and start anew", s.path)

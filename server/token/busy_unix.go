@@ -1,0 +1,5 @@
+//go:build !windows
+
+package token
+
+func patiently(do func() error) error { return do() }

@@ -259,9 +259,13 @@ func (b *Bus) take(e jetstream.KeyValueEntry) {
 		return
 	}
 	rest, ok := strings.CutPrefix(e.Key(), keyWithdrawn)
-	name, _, found := strings.Cut(rest, ".")
+	name, id, found := strings.Cut(rest, ".")
 	m := b.members[name]
-	if !ok || !found || m == nil || e.Operation() != jetstream.KeyValuePut {
+	if !ok || !found || m == nil {
+		return
+	}
+	if e.Operation() != jetstream.KeyValuePut {
+		m.withdrawn.lose(id)
 		return
 	}
 	var w Withdrawal

@@ -46,6 +46,7 @@ type withdrawals struct {
 	until, kept  map[string]time.Time // the ends of tokens by ID; and as the bucket has them
 	all, keptAll time.Time
 	due          map[string]bool // the IDs that are to be stored
+	lost         map[string]bool // the hashes of IDs that the bucket has no more
 	untold       []Withdrawal    // what the other relays were not told
 	whole        chan struct{}   // closed when all is stored; nil where it is
 }
@@ -56,6 +57,7 @@ func newWithdrawals() *withdrawals {
 		until: map[string]time.Time{},
 		kept:  map[string]time.Time{},
 		due:   map[string]bool{},
+		lost:  map[string]bool{},
 	}
 }
 
@@ -165,8 +167,16 @@ func (s *withdrawals) forget() {
 	s.settle()
 }
 
-// prune forgets those whose tokens have ended, and has what is not stored yet
-// tried again. It is called each second.
+// lose takes in that the bucket has an ID no more, by its hash.
+func (s *withdrawals) lose(hash string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lost[hash] = true
+}
+
+// prune forgets those whose tokens have ended, has what the bucket lost before that
+// stored anew, as where the clock of NATS was ahead, and what is not stored yet tried
+// again. It is called each second.
 func (s *withdrawals) prune(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -175,9 +185,19 @@ func (s *withdrawals) prune(now time.Time) {
 			delete(s.until, id)
 			delete(s.kept, id)
 			delete(s.due, id)
+		} else if len(s.lost) > 0 && s.lost[hash(id)] {
+			delete(s.kept, id)
+			s.due[id] = true
 		}
 	}
+	clear(s.lost)
 	s.settle()
+}
+
+// hash is what stands for an ID, which is any text, in a key of the bucket.
+func hash(id string) string {
+	sum := sha256.Sum256([]byte(id))
+	return hex.EncodeToString(sum[:16])
 }
 
 func (s *withdrawals) has(id string, issued time.Time) bool {
@@ -280,8 +300,7 @@ func (b *Bus) store(ctx context.Context, stream string, w Withdrawal) error {
 	if w.ID == "" {
 		return bk.storeAll(ctx, keyWithdrawn+stream+".all", w.All)
 	}
-	sum := sha256.Sum256([]byte(w.ID)) // an ID is any text
-	key := keyWithdrawn + stream + "." + hex.EncodeToString(sum[:16])
+	key := keyWithdrawn + stream + "." + hash(w.ID)
 	ttl := max(grace, time.Until(w.Until)+grace).Round(time.Second)
 	_, err := bk.Create(ctx, key, encode(w), jetstream.KeyTTL(ttl))
 	if !changed(err) {

@@ -2,18 +2,17 @@ package relay
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // bucketHas returns what is stored of a token; the zero Withdrawal where nothing.
 func (e *ear) bucketHas(id string) Withdrawal {
 	e.t.Helper()
-	sum := sha256.Sum256([]byte(id))
-	w, _, err := e.bus.bucket.Load().withdrawal(context.Background(), keyWithdrawn+"song."+hex.EncodeToString(sum[:16]))
+	w, _, err := e.bus.bucket.Load().withdrawal(context.Background(), keyWithdrawn+"song."+hash(id))
 	if err != nil {
 		return Withdrawal{}
 	}
@@ -47,6 +46,24 @@ func TestWithdrawnUntil(t *testing.T) {
 	check(e, now.Add(100*time.Hour+grace-time.Minute), map[string]bool{"none": true, "past": true, "far": true, "soon": true})
 	check(e, now.Add(100*time.Hour+grace+time.Minute), map[string]bool{"none": true, "past": true, "far": true, "soon": false})
 	check(e, now.Add(tenYears+2*grace), map[string]bool{"none": false, "past": false, "far": false, "soon": false})
+}
+
+// What ends in the bucket before its time, as by a clock of NATS that was ahead, is
+// stored again.
+func TestWithdrawnExpiresEarly(t *testing.T) {
+	e := alone(t, t.TempDir())
+	ctx := context.Background()
+	w := Withdrawal{ID: "x", Until: time.Now().Add(time.Hour)}
+	key := keyWithdrawn + "song." + hash(w.ID)
+	first, err := e.bus.bucket.Load().Create(ctx, key, encode(w), jetstream.KeyTTL(time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, patience, "it counts", func() bool { return e.member.Withdrawn("x", time.Now()) })
+	eventually(t, patience, "it is stored anew", func() bool {
+		there, err := e.bus.bucket.Load().Get(ctx, key)
+		return err == nil && there.Revision() > first && e.bucketHas("x").Until.Equal(w.Until)
+	})
 }
 
 // A moment that is far ahead doesn't end the links of the time until then, even

@@ -13,6 +13,7 @@ import (
 	"earshot/server"
 	"earshot/server/line"
 	"earshot/server/token"
+	"earshot/server/uplink"
 )
 
 // access is who may hear: the key that links are signed with, the links, and
@@ -71,16 +72,13 @@ func (a *access) issue(g token.Grant) (string, token.Link, error) {
 	return a.store.Issue(a.signer(), g)
 }
 
-// clockSlack is less than what a relay allows a token to be of the future.
-const clockSlack = 25 * time.Second
-
 // sign makes a token that is in no list.
 func (a *access) sign(g token.Grant) (string, error) {
 	at := time.Now()
 	// One of the second in which all were withdrawn would be of those.
 	switch all, _ := a.store.Withdrawals(); {
-	case all.After(at.Add(clockSlack)): // by a clock that was ahead: a relay takes that for its now
-		at = at.Add(clockSlack / 2)
+	case all.After(at.Add(uplink.ClockSlack)): // by a clock that was ahead: a relay is told of now
+		at = at.Add(uplink.ClockSlack / 2)
 	case !all.Before(at.Truncate(time.Second)):
 		at = all.Add(time.Second)
 	}

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"earshot/server/token"
 	"earshot/server/uplink"
 )
 
@@ -290,12 +292,17 @@ func (r *relayProgram) hear(l madeLink) *hearer {
 }
 
 // All links are withdrawn by a laptop whose clock is ahead: that counts at once at
-// the relay, too, and ends no connection of the laptop's own, now or later.
+// the relay, too, and ends no connection of the laptop's own, now or later, nor what
+// another key makes later.
 func TestWithdrawnByAClockAhead(t *testing.T) {
 	t.Parallel()
 	laptop := newClock(t)
 	r := launch(t, laptop.env(plainEnv(t.TempDir())), "--headless", "--source", "tone", "--start")
-	relay := launchRelay(t, "", fmt.Sprintf("keys = [%q]", r.must("relay", "key")))
+	other, err := token.OpenKey(filepath.Join(t.TempDir(), "key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	relay := launchRelay(t, "", fmt.Sprintf("keys = [%q, %q]", r.must("relay", "key"), other.PublicLine("other")))
 	r.must("relay", "add", relay.url())
 	bob := r.made("--name", "Bob")
 	hears := relay.hear(bob)
@@ -329,5 +336,13 @@ func TestWithdrawnByAClockAhead(t *testing.T) {
 	}
 	if _, status := relay.dial(bob.Token); status != 401 {
 		t.Errorf("who was withdrawn gets %d", status)
+	}
+	raw, _, err := other.Issue(token.Grant{Audience: relay.url(), Scope: token.ScopeListen, For: time.Hour}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := relay.hear(madeLink{Token: raw, Link: token.Link{Name: "Later"}})
+	for end := time.Now().Add(35 * time.Second); time.Now().Before(end); { // the laptop renews its token after 30
+		later.more(t, 1)
 	}
 }

@@ -111,6 +111,9 @@ func (c *connection) take(m server.Told) {
 	case "token":
 		poke(c.asked)
 	case "ping":
+		if len(m.Nonce) > maxNonce {
+			m.Nonce = ""
+		}
 		c.mu.Lock()
 		c.nonce = m.Nonce
 		c.mu.Unlock()
@@ -127,8 +130,8 @@ func (c *connection) take(m server.Told) {
 func (c *connection) write() error {
 	renew := time.NewTicker(renewEvery)
 	defer renew.Stop()
-	sent := uint64(0) // version of what is withdrawn
-	early := false    // that was withdrawn at a time which has not come yet
+	sent := uint64(0)   // version of what is withdrawn
+	var early time.Time // when all were withdrawn, by a clock that was ahead; zero where it wasn't
 	c.mu.Lock()
 	c.about = false
 	c.mu.Unlock()
@@ -180,7 +183,7 @@ func (c *connection) write() error {
 			if err := c.renew(); err != nil {
 				return err
 			}
-			if early { // the relay took it for what was made until then
+			if !early.IsZero() && time.Now().After(early) {
 				sent = 0
 			}
 		}
@@ -201,22 +204,31 @@ func (c *connection) renew() error {
 }
 
 // withdraw tells the relay all that is withdrawn. The token that opened the
-// connection may be of that: a new one comes before. It tells whether all were
-// withdrawn at a time that has not come yet, by a clock that was ahead.
-func (c *connection) withdraw(version uint64) (early bool, err error) {
+// connection may be of that: a new one comes before. Where all were withdrawn at a
+// time that has not come yet, by a clock that was ahead, early is that time, when it
+// is to be told again; one that is far ahead would end what others make until then,
+// and now stands for it.
+func (c *connection) withdraw(version uint64) (early time.Time, err error) {
 	all, some := c.Withdrawn()
 	if !all.IsZero() {
 		if err := c.renew(); err != nil {
-			return false, err
+			return early, err
 		}
+	}
+	now := time.Now()
+	if all.After(now) {
+		early = all
+	}
+	if all.After(now.Add(ClockSlack)) {
+		all = now
 	}
 	for len(some) > chunk {
 		if err := c.say(server.Said{Type: "withdrawn", Some: some[:chunk]}); err != nil {
-			return false, err
+			return early, err
 		}
 		some = some[chunk:]
 	}
-	return all.After(time.Now()), c.say(server.Said{Type: "withdrawn", N: version, All: all, Some: some})
+	return early, c.say(server.Said{Type: "withdrawn", N: version, All: all, Some: some})
 }
 
 func (c *connection) say(m server.Said) error {

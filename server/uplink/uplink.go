@@ -41,6 +41,9 @@ const (
 	renewEvery = 30 * time.Second
 	// TokenLife is how long a token for a relay shall be good.
 	TokenLife = time.Minute
+	// ClockSlack is how far in the future a relay is told of anything: less than
+	// what it allows.
+	ClockSlack = 25 * time.Second
 
 	// backlog is how much sound waits for a connection that takes it too
 	// slowly; what is older is worth nothing to who listens live.
@@ -50,6 +53,7 @@ const (
 	// is also the longest round trip that is kept up with.
 	inKernel = 500 * time.Millisecond
 	chunk    = 300 // withdrawals in a message
+	maxNonce = 64  // bytes; a token carries it
 )
 
 // State is how an Uplink is.

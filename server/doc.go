@@ -118,9 +118,9 @@
 // A relay holds public keys alone: who breaks into it hears what is published,
 // and can send its listeners anything, but can make no links, and publish
 // nowhere else: a laptop's token for publishing is for one stream's URL and
-// ends after a minute, by the relay's clock or, where it answers what the relay asked
-// on that connection, from when it came. (Who has a shared secret may publish with it, and nothing
-// else.) Links to a relay are good there alone, not at the laptop.
+// ends after a minute and some seconds, by the relay's clock or, where it answers what
+// the relay asked on that connection, from when it came. (Who has a shared secret may
+// publish with it, and nothing else.) Links to a relay are good there alone, not at the laptop.
 // Nobody takes a stream over from who publishes: not another key that may publish
 // to it, nor another name by the same key. Who has the same key can, which is how a
 // laptop that woke up comes back; the one that was replaced says so and waits for

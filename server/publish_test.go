@@ -552,7 +552,6 @@ func TestPublishToken(t *testing.T) {
 	}
 }
 
-// Who hammers is told to wait, whatever they are refused for.
 // A publisher whose clock is wrong stays by answering what the relay asked on this
 // connection, and not by what was asked before or on another.
 func TestPublishTokenByAWrongClock(t *testing.T) {
@@ -584,6 +583,7 @@ func TestPublishTokenByAWrongClock(t *testing.T) {
 	}
 }
 
+// Who hammers is told to wait, whatever they are refused for.
 func TestPublishHammering(t *testing.T) {
 	for name, header := range map[string]http.Header{
 		"no token":        {},

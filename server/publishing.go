@@ -50,7 +50,7 @@ import (
 //	wanted     whether anybody listens
 //	listeners  who does, once a second at most: all of them counted, the first
 //	           200 named
-//	ping       t is any number, nonce any text
+//	ping       t is any number, nonce text of 64 bytes at most
 //	token      asks for a new token, since by the relay's clock the former one has
 //	           ended; without one the connection ends after 3 s
 //	withdrawn  answers the publisher's

@@ -12,7 +12,7 @@ const (
 
 	// maxEnded is how many withdrawn tokens stay in the file that have ended. The
 	// clock has no say in that: however far it was ahead, and for how long, none
-	// of them lives again when it is set back.
+	// of so many lives again when it is set back.
 	maxEnded = 10_000
 )
 

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/adrg/xdg"
+
+	"earshot/server/atomicfile"
 )
 
 // autostart is "Start on login": a LaunchAgent of the user's (launchd.plist(5)).
@@ -59,7 +61,7 @@ func (a *autostart) set(on bool) error {
 	}
 	err := os.MkdirAll(filepath.Dir(a.path), 0o700)
 	if err == nil {
-		err = os.WriteFile(a.path, []byte(a.plist()), 0o644)
+		err = atomicfile.Replace(a.path, []byte(a.plist()), 0o644, nil)
 	}
 	if err != nil {
 		return fmt.Errorf("write autostart entry: %w", err)

@@ -13,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/adrg/xdg"
+
+	"earshot/server/atomicfile"
 )
 
 // autostart is "Start on login": an entry in the folder of programs that a
@@ -88,7 +90,11 @@ func (a *autostart) set(on bool) error {
 	if !utf8.ValidString(text) {
 		return fmt.Errorf("write autostart entry: the path of %q is not UTF-8, as such an entry must be", a.argv[0])
 	}
-	if err := writeFile(a.path, text, 0o644); err != nil {
+	err := os.MkdirAll(filepath.Dir(a.path), 0o700)
+	if err == nil {
+		err = atomicfile.Replace(a.path, []byte(text), 0o644, nil)
+	}
+	if err != nil {
 		return fmt.Errorf("write autostart entry: %w", err)
 	}
 	return nil

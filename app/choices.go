@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"sync"
+
+	"earshot/server/atomicfile"
 )
 
 // choices are settings that the user has made in the tray's menu. A nil one was
@@ -29,7 +30,7 @@ type choiceFile struct {
 // that can't be read; what it says is then lost with the next choice.
 func openChoices(path string) (*choiceFile, error) {
 	f := &choiceFile{path: path}
-	text, err := os.ReadFile(path)
+	text, err := atomicfile.Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return f, nil
 	}
@@ -58,7 +59,7 @@ func (f *choiceFile) set(change func(*choices)) error {
 	change(&made)
 	text, err := json.Marshal(made)
 	if err == nil {
-		err = writeFile(f.path, string(text)+"\n", 0o600)
+		err = atomicfile.Replace(f.path, append(text, '\n'), 0o600, nil)
 	}
 	if err != nil {
 		return fmt.Errorf("keep what was chosen: %w", err)

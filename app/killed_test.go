@@ -20,7 +20,7 @@ import (
 // The system calls by which a program changes files, and how many of each there
 // may be in a thread of one that writes a file.
 var writes = map[string]int{
-	"openat": 12, "write": 4, "fsync": 3, "fchmod": 2, "renameat": 2, "renameat2": 2, "unlinkat": 2, "flock": 3,
+	"openat": 12, "write": 4, "fsync": 3, "renameat": 2, "renameat2": 2, "unlinkat": 2, "flock": 3,
 }
 
 // killedAt runs a command that is killed with -9 at the start of the nth such

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"earshot/server/atomicfile"
 )
 
 // binary returns the path of earshot as the tests of this package run it: built
@@ -45,7 +47,7 @@ const writeVariable = "EARSHOT_TEST_WRITE"
 
 func TestMain(m *testing.M) {
 	if path := os.Getenv(writeVariable); path != "" {
-		if err := writeFile(path, newText, 0o600); err != nil {
+		if err := atomicfile.Replace(path, []byte(newText), 0o600, nil); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +15,7 @@ import (
 
 	"earshot/audio"
 	"earshot/server"
+	"earshot/server/atomicfile"
 	"earshot/server/token"
 	"earshot/server/uplink"
 )
@@ -231,7 +231,7 @@ type relaysFile struct {
 }
 
 func readRelays(data dataFolder) ([]*url.URL, error) {
-	text, err := os.ReadFile(data.relays())
+	text, err := atomicfile.Read(data.relays())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -262,7 +262,7 @@ func writeRelays(data dataFolder, all []*url.URL) error {
 	if err != nil {
 		return err
 	}
-	if err := writeFile(data.relays(), string(text)+"\n", 0o600); err != nil {
+	if err := atomicfile.Replace(data.relays(), append(text, '\n'), 0o600, nil); err != nil {
 		return fmt.Errorf("write list of relays: %w", err)
 	}
 	return nil

@@ -8,13 +8,13 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 	"sync"
 	"text/tabwriter"
 
 	"earshot/audio/capture"
+	"earshot/server/atomicfile"
 	"earshot/server/line"
 	"earshot/tray"
 )
@@ -56,7 +56,7 @@ type marked struct {
 // is chosen from then on.
 func openSound(s *settings, path string, demand *capture.Demand, changed func(), log *slog.Logger) (*sound, error) {
 	o := &sound{path: path, demand: demand, fixed: s.NeverShare, changed: changed, log: log}
-	text, err := os.ReadFile(path)
+	text, err := atomicfile.Read(path)
 	if err == nil {
 		err = json.Unmarshal(text, &o.chosen)
 	}
@@ -95,7 +95,7 @@ func (o *sound) set(change func()) error {
 	}
 	text, err := json.MarshalIndent(keep, "", "  ")
 	if err == nil {
-		err = writeFile(o.path, string(text)+"\n", 0o600)
+		err = atomicfile.Replace(o.path, append(text, '\n'), 0o600, nil)
 	}
 	if err != nil {
 		return fmt.Errorf("it is so until Earshot ends, and not after: keep which sound is shared: %w", err)

@@ -11,11 +11,12 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"earshot/server/atomicfile"
 )
 
 // Key is the Ed25519 key with which a laptop signs its tokens.
@@ -50,7 +51,7 @@ func readKey(path string) (*Key, error) {
 	if info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" {
 		return nil, fmt.Errorf("key file %s may be read by others: run chmod 600 on it, or delete it to end all links and start with a new key", path)
 	}
-	text, err := read(path)
+	text, err := atomicfile.Read(path)
 	if err != nil {
 		return nil, fmt.Errorf("open key file: %w", err)
 	}
@@ -81,22 +82,7 @@ func createKey(path string) error {
 	if err != nil {
 		return err
 	}
-	temp, err := os.CreateTemp(filepath.Dir(path), ".key-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() { _ = patiently(func() error { return os.Remove(temp.Name()) }) }()
-	_, err = temp.Write(text)
-	err = errors.Join(err, temp.Sync(), temp.Close())
-	if err != nil {
-		return err
-	}
-	// Unlike a rename, a link never replaces the key of a program that was
-	// quicker.
-	if err := os.Link(temp.Name(), path); err != nil {
-		return err
-	}
-	return syncFolder(filepath.Dir(path))
+	return atomicfile.Create(path, text)
 }
 
 // generateKey returns a new key, and the text of its file.

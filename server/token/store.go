@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"earshot/server/atomicfile"
 )
 
 const (
@@ -280,7 +282,7 @@ func (s *Store) Rotate(path string, until time.Time) (*Key, error) {
 		if err := s.write(file); err != nil {
 			return err
 		}
-		if err := replace(path, text, s.step); err != nil {
+		if err := atomicfile.Replace(path, text, 0o600, s.step); err != nil {
 			return fmt.Errorf("write key file: %w", err)
 		}
 		return nil
@@ -350,7 +352,7 @@ func (s *Store) locked(f func() error) error {
 }
 
 func (s *Store) read() (storeFile, error) {
-	text, err := read(s.path)
+	text, err := atomicfile.Read(s.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if s.seen.Load() {
 			return storeFile{}, fmt.Errorf("list of links %s is missing: restore it, or delete the key file, too, which ends all links, and start anew", s.path)
@@ -376,7 +378,7 @@ func (s *Store) write(file storeFile) error {
 	}
 	s.disk.Lock()
 	defer s.disk.Unlock()
-	if err := replace(s.path, append(text, '\n'), s.step); err != nil {
+	if err := atomicfile.Replace(s.path, append(text, '\n'), 0o600, s.step); err != nil {
 		// What counts is what the file holds, which may be new even now.
 		if file, readErr := s.read(); readErr == nil {
 			s.take(file)

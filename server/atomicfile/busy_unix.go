@@ -1,5 +1,5 @@
 //go:build !windows
 
-package token
+package atomicfile
 
 func patiently(do func() error) error { return do() }

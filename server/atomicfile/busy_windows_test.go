@@ -1,4 +1,4 @@
-package token
+package atomicfile
 
 import (
 	"os"
@@ -23,7 +23,7 @@ func TestReplaceWhatIsRead(t *testing.T) {
 		t.Fatal("Windows lets a file be renamed that is read: patiently isn't needed")
 	}
 	time.AfterFunc(200*time.Millisecond, func() { _ = reader.Close() })
-	if err := replace(path, []byte("new"), nil); err != nil {
+	if err := Replace(path, []byte("new"), 0o600, nil); err != nil {
 		t.Fatal(err)
 	}
 	if text, err := os.ReadFile(path); err != nil || string(text) != "new" {
@@ -49,7 +49,7 @@ func TestReadWhatIsDeleted(t *testing.T) {
 	if text, err := os.ReadFile(path); err == nil {
 		t.Fatalf("Windows lets a file be read that is being deleted: patiently isn't needed for %q", text)
 	}
-	if text, err := read(path); err != nil || string(text) != "text" {
+	if text, err := Read(path); err != nil || string(text) != "text" {
 		t.Errorf("the file holds %q, %v", text, err)
 	}
 }

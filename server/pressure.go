@@ -10,11 +10,11 @@ const (
 	// A lane's load is what part of the time between two of its messages it
 	// takes until one is with everybody. Over tooMuch, in all lanes together,
 	// listeners of the live lane are asked to take longer messages, which cost
-	// less; while it has been under little for calm they are asked back. In
-	// between nothing changes, and both are so far apart that no such
-	// move leads from one to the other.
+	// less; while it has been under little for calm they are asked back: then each
+	// message is with everybody before the next is due. In between nothing changes,
+	// and both are so far apart that no such move leads from one to the other.
 	tooMuch = 2.0
-	little  = 0.5
+	little  = 0.8
 	// calm doubles, up to calmMost, each time that it was too short: there is too
 	// much again within regret.
 	calm     = 10 * time.Second
@@ -22,8 +22,10 @@ const (
 	regret   = 30 * time.Second
 	// moveEvery is how long after some listeners were asked the next ones are: one,
 	// or where there are many one of so many. Nothing is lost meanwhile: writers
-	// send several messages at once where they are late.
+	// send several messages at once where they are late. The way back is slower, so
+	// that the load shows what the last ones cost before many others are asked.
 	moveEvery = 100 * time.Millisecond
+	backEvery = 300 * time.Millisecond
 	oneOf     = 16
 	// smoothed is over how long the load is averaged.
 	smoothed = time.Second
@@ -148,7 +150,7 @@ func (p *pressure) giveBack(now time.Time) {
 		p.moved = p.moved[:len(p.moved)-1]
 		if l.offered.CompareAndSwap(nil, p.hub.live) {
 			l.offer()
-			p.next = now.Add(moveEvery)
+			p.next = now.Add(backEvery)
 			p.returned = now
 		}
 	}

@@ -94,11 +94,11 @@ func TestPressure(t *testing.T) {
 	// It comes back after a while of calm, not before.
 	r.pass(calm/2, 5*time.Millisecond)
 	r.pass(time.Second, 30*time.Millisecond)
-	r.pass(calm-time.Second, 5*time.Millisecond)
+	r.pass(calm-time.Second, 14*time.Millisecond)
 	if r.asked() > 1 { // old is, for ever
 		t.Error("asked back too soon")
 	}
-	r.pass(3*time.Second, 5*time.Millisecond)
+	r.pass(5*time.Second, 14*time.Millisecond)
 	if m := willing.until("move"); m.Lane != LiveLane || m.Length != 20 {
 		t.Errorf("asked back to %+v", m)
 	}

@@ -149,13 +149,16 @@ func (l *load) join(kind, addr string) error {
 }
 
 // say sends a text message of fewer than 126 bytes.
-func say(conn net.Conn, text string) error {
-	_, err := conn.Write(append([]byte{0x81, 0x80 | byte(len(text)), 0, 0, 0, 0}, text...))
+func say(conn net.Conn, text string) error { return sendFrame(conn, 0x81, text) }
+
+// sendFrame sends a frame of fewer than 126 bytes, masked with zeros.
+func sendFrame(conn net.Conn, head byte, data string) error {
+	_, err := conn.Write(append([]byte{head, 0x80 | byte(len(data)), 0, 0, 0, 0}, data...))
 	return err
 }
 
-// frames reads WebSocket frames of a server: sound, and texts, of which it answers
-// those that ask it to move.
+// frames reads WebSocket frames of a server: sound, pings, which it answers, and
+// texts, of which it answers those that ask it to move.
 func (l *load) frames(conn net.Conn, r *bufio.Reader) {
 	head := make([]byte, 10)
 	next, begun := uint32(0), false
@@ -192,9 +195,14 @@ func (l *load) frames(conn net.Conn, r *bufio.Reader) {
 			}
 			l.messages.Add(1)
 		}
-		if head[0] == 0x81 && size < 256 {
+		if (head[0] == 0x81 || head[0] == 0x89) && size < 256 {
 			text, err := r.Peek(size)
-			if err != nil || l.answer(conn, text) != nil {
+			if err == nil && head[0] == 0x81 {
+				err = l.answer(conn, text)
+			} else if err == nil {
+				err = sendFrame(conn, 0x8a, string(text))
+			}
+			if err != nil {
 				return
 			}
 		}

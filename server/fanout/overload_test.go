@@ -14,7 +14,7 @@ import (
 // gets one twice, and who doesn't answer stays.
 func TestOverload(t *testing.T) {
 	const (
-		agree, stay = 980, 20
+		agree, stay = 480, 20
 		runs, rests = 3 * time.Millisecond, 100 * time.Millisecond
 	)
 	t.Setenv("GOMAXPROCS", "1") // which the server has, too

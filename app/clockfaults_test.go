@@ -293,7 +293,7 @@ func (r *relayProgram) hear(l madeLink) *hearer {
 
 // All links are withdrawn by a laptop whose clock is ahead: that counts at once at
 // the relay, too, and ends no connection of the laptop's own, now or later, nor what
-// another key makes later.
+// another key makes later. Links that were made by that clock are never good there.
 func TestWithdrawnByAClockAhead(t *testing.T) {
 	t.Parallel()
 	laptop := newClock(t)
@@ -302,13 +302,16 @@ func TestWithdrawnByAClockAhead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	relay := launchRelay(t, "", fmt.Sprintf("keys = [%q, %q]", r.must("relay", "key"), other.PublicLine("other")))
+	relay := newRelayProgram(t, "", fmt.Sprintf("keys = [%q, %q]", r.must("relay", "key"), other.PublicLine("other")))
+	relay.clock = newClock(t)
+	relay.start()
 	r.must("relay", "add", relay.url())
 	bob := r.made("--name", "Bob")
 	hears := relay.hear(bob)
 	hears.more(t, 10)
 	since := r.status().Relays[0].Since
 	laptop.set(2 * time.Hour)
+	early := r.made("--name", "Early")
 	if out := r.must("revoke", "--all"); strings.Contains(out, "reached") {
 		t.Errorf("revoke --all: %s", out)
 	}
@@ -344,5 +347,11 @@ func TestWithdrawnByAClockAhead(t *testing.T) {
 	later := relay.hear(madeLink{Token: raw, Link: token.Link{Name: "Later"}})
 	for end := time.Now().Add(35 * time.Second); time.Now().Before(end); { // the laptop renews its token after 30
 		later.more(t, 1)
+	}
+	// When its time has come, though the laptop is away.
+	r.quit()
+	relay.clock.set(2*time.Hour + 5*time.Minute)
+	if conn, status := relay.dial(early.Token); conn != nil || status != 401 {
+		t.Errorf("a link that was withdrawn before its time gets %d", status)
 	}
 }

@@ -89,6 +89,8 @@ type Bus struct {
 	seen    chan struct{} // capacity 1: the connection is there again
 	lastTry atomic.Int64  // when the server was last changed, since start
 
+	calendar calendar
+
 	fresh atomic.Int64 // since start, ns: up to when all in the bucket is known here; 0: never
 
 	stats struct {
@@ -169,14 +171,11 @@ func (b *Bus) Join(s Stream) (*Member, error) {
 // now is this relay's monotonic clock.
 func (b *Bus) now() time.Duration { return time.Since(b.start) }
 
-// sure is a time of day that has come, also where the clock was set too far ahead
-// since the start.
+// sure is a time of day that has come, unless the clock has been too far ahead for
+// more than a day.
 func (b *Bus) sure() time.Time {
-	now, passed := time.Now(), b.start.Round(0).Add(b.now()) // Round(0) is the time of day
-	if passed.Before(now) {
-		return passed
-	}
-	return now
+	now := time.Now()
+	return b.calendar.sure(now.Round(0), now.Sub(b.start)) // Round(0) is the time of day
 }
 
 // Admits tells whether this relay knows what is withdrawn, by at most 15 s. One

@@ -1,11 +1,14 @@
 package token
 
 import (
+	"crypto/ed25519"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -66,8 +69,8 @@ func TestStoreIsFull(t *testing.T) {
 		left int           // links in the file after one more
 	}{
 		{"one is withdrawn", func(d *desk) { d.must(d.Withdraw("7")) }, maxLinks + 1},
-		{"all are withdrawn", func(d *desk) { d.must(d.WithdrawAll()) }, 1},
-		{"they have ended", func(d *desk) { d.at = now.Add(time.Hour) }, 1},
+		{"all are withdrawn", func(d *desk) { d.must(d.WithdrawAll()) }, maxUnder + 1},
+		{"they have ended", func(d *desk) { d.at = now.Add(time.Hour) }, maxLinks},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d := newDesk(t)
@@ -91,9 +94,10 @@ func TestStoreIsFull(t *testing.T) {
 	}
 }
 
-// A clock that is ahead for a moment takes nothing out of the file, and what has
+// A clock that is ahead, however far, takes nothing out of the file, and what has
 // ended by it is not listed.
 func TestStoreWithAClockAhead(t *testing.T) {
+	const ahead = 14 * 365 * 24 * time.Hour
 	d := newDesk(t)
 	ann, l := d.issue("Ann", time.Hour)
 	d.must(d.Withdraw(l.ID))
@@ -102,7 +106,7 @@ func TestStoreWithAClockAhead(t *testing.T) {
 	key, err := d.Rotate(d.path, now.Add(time.Hour))
 	d.must(err)
 	d.key = key
-	d.at = now.Add(grace)
+	d.at = now.Add(ahead)
 	d.issue("Eve", time.Hour)
 	if got := names(d.Links()); got != "Eve" || len(d.Retired()) != 0 {
 		t.Errorf("links %q, %d retired keys", got, len(d.Retired()))
@@ -115,11 +119,6 @@ func TestStoreWithAClockAhead(t *testing.T) {
 	}
 	if keys := d.Retired(); len(keys) != 1 || keys[0].ID != old.ID() {
 		t.Errorf("retired keys %+v", keys)
-	}
-	d.at = now.Add(grace + time.Hour)
-	d.must(d.Withdraw("x"))
-	if f := d.open().file; len(f.Links) != 2 || f.Links[0].ID != l.ID || len(f.Retired) != 0 {
-		t.Errorf("a day later the file holds %+v", f)
 	}
 }
 
@@ -164,17 +163,90 @@ func TestStoreWithAClockFarAhead(t *testing.T) {
 		t.Errorf("all are withdrawn until %v", all)
 	}
 
-	var f storeFile
+}
+
+// A file can't grow without end: of what is over the latest stays.
+func TestPrune(t *testing.T) {
+	later := now.Add(time.Hour)
+	f := storeFile{All: now.Add(-time.Hour)}
+	key := make(ed25519.PublicKey, ed25519.PublicKeySize)
 	for i := range maxEnded + 3 {
-		end := now.Add(-time.Duration(i+1) * 24 * time.Hour)
-		f.Links = append(f.Links, Link{ID: fmt.Sprint(i), Ends: end, Withdrawn: true})
-		f.Withdrawn = append(f.Withdrawn, withdrawal{fmt.Sprint(i), end})
+		id := fmt.Sprint(i)
+		f.Links = append(f.Links,
+			Link{ID: "gone " + id, Made: now, Ends: now.Add(-time.Duration(i+1) * time.Hour), Withdrawn: true},
+			Link{ID: "ended " + id, Made: now, Ends: now}) // all of one moment
+		if i < maxUnder+3 {
+			f.Links = append(f.Links, Link{ID: "under " + id, Made: f.All.Add(-time.Duration(i) * time.Second), Ends: later})
+		}
+		if i < maxRetired+3 {
+			one := slices.Clone(key)
+			one[0] = byte(i)
+			f.Retired = append(f.Retired, retirement{one, now.Add(-time.Duration(i) * time.Hour)})
+		}
+		f.Withdrawn = append(f.Withdrawn, withdrawal{id, now.Add(-time.Duration(i) * time.Hour)})
 	}
-	f.Links = append(f.Links, Link{ID: "good", Ends: now.Add(time.Hour), Withdrawn: true})
+	oldest := f.Retired[maxRetired+2]
+	f.Links = append(f.Links, Link{ID: "good", Made: now, Ends: later}, Link{ID: "gone good", Made: now, Ends: later, Withdrawn: true},
+		Link{ID: "of a key", Key: thumbprint(oldest.Public), Made: now, Ends: later})
 	f.prune(now)
-	if n, m := len(f.Links), len(f.Withdrawn); n != maxEnded+1 || m != maxEnded || f.Links[n-2].ID != fmt.Sprint(maxEnded-1) || f.Withdrawn[m-1].ID != fmt.Sprint(maxEnded-1) {
-		t.Errorf("%d links and %d withdrawals are left, to %s and %s", n, m, f.Links[n-2].ID, f.Withdrawn[m-1].ID)
+	left := map[string]int{}
+	for _, l := range f.Links {
+		kind, _, _ := strings.Cut(l.ID, " ")
+		left[kind]++
 	}
+	want := map[string]int{"gone": maxEnded + 1, "ended": maxEnded - 2, "under": maxUnder, "good": 1, "of": 1}
+	if !maps.Equal(left, want) {
+		t.Errorf("links are left: %v, want %v", left, want)
+	}
+	has := func(id string) bool { return slices.ContainsFunc(f.Links, func(l Link) bool { return l.ID == id }) }
+	if has(fmt.Sprint("gone ", maxEnded)) || !has("gone 0") || has("ended 0") || !has(fmt.Sprint("ended ", maxEnded+2)) || has(fmt.Sprint("under ", maxUnder)) || !has("under 0") {
+		t.Error("not the latest are left")
+	}
+	if n := len(f.Withdrawn); n != maxEnded || f.Withdrawn[n-1].ID != fmt.Sprint(maxEnded-1) {
+		t.Errorf("%d withdrawals are left", n)
+	}
+	if n := len(f.Retired); n != maxRetired+1 || !f.Retired[n-1].Public.Equal(oldest.Public) {
+		t.Errorf("%d keys are left, without that of a link that is good", n)
+	}
+}
+
+// What is withdrawn by a clock that is ahead is told to relays, whose clock isn't:
+// each link of all, and one that has ended by this clock only.
+func TestWithdrawalsByAClockAhead(t *testing.T) {
+	d := newDesk(t)
+	d.at = now.Add(2 * time.Hour)
+	_, early := d.issue("Ann", 24*time.Hour)
+	d.must(d.WithdrawAll())
+	told := func(want ...string) {
+		t.Helper()
+		_, some := d.Withdrawals()
+		var got []string
+		for _, w := range some {
+			got = append(got, w.ID)
+			if !w.Until.After(d.at) {
+				t.Errorf("%s is told to end at %v", w.ID, w.Until)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("told are %q, want %q", got, want)
+		}
+	}
+	told(early.ID)
+	if links := d.Links(); links != nil {
+		t.Errorf("links %q", names(links))
+	}
+	d.at = now
+	d.Store = d.open()
+	told(early.ID)
+
+	d = newDesk(t)
+	bob, l := d.issue("Bob", time.Hour)
+	d.at = now.Add(2 * time.Hour)
+	d.must(d.Withdraw(l.ID)) // he listens at a relay
+	told(l.ID)
+	d.at = now
+	told(l.ID, l.ID)
+	d.check(bob, Withdrawn)
 }
 
 func TestStoreIsMissing(t *testing.T) {

@@ -5,51 +5,65 @@ import (
 	"time"
 )
 
+// How much stays in the file of what is over. The clock has no say in that: however
+// far it was ahead, and for how long, what it took to have ended is there when it is
+// set back. Without a link that was withdrawn, that would live again; without
+// another one, it would be good and in no list.
 const (
-	// grace is how long what has ended stays in the file, so that a clock that
-	// was ahead for a moment takes nothing out of the list.
-	grace = 24 * time.Hour
-
-	// maxEnded is how many withdrawn tokens stay in the file that have ended. The
-	// clock has no say in that: however far it was ahead, and for how long, none
-	// of so many lives again when it is set back.
-	maxEnded = 10_000
+	maxEnded   = 10_000 // withdrawn tokens; and links that have not been, with those that have not ended
+	maxUnder   = 300    // links that were withdrawn with all others
+	maxRetired = 100    // keys
 )
 
-// prune drops the links that All keeps withdrawn, and what has ended a day ago;
-// of what was withdrawn only what is beyond maxEnded. A key stays as long as its
-// links, which end with it. Where there are many links, those that just ended go,
-// too, unless they were withdrawn.
+// prune drops what is over, but for the latest. A retired key stays as long as its
+// links.
 func (f *storeFile) prune(now time.Time) {
-	past := now.Add(-grace)
-	f.Links = slices.DeleteFunc(f.Links, func(l Link) bool { return f.before(l.Made) || !l.Withdrawn && !past.Before(l.Ends) })
-	if len(f.Links) > maxLinks {
-		f.Links = slices.DeleteFunc(f.Links, func(l Link) bool { return !l.Withdrawn && !now.Before(l.Ends) })
+	ended := func(l Link) bool { return !now.Before(l.Ends) }
+	good := 0
+	for _, l := range f.Links {
+		if !l.Withdrawn && !f.before(l.Made) && !ended(l) {
+			good++
+		}
 	}
-	f.Links = forget(f.Links, func(l Link) (time.Time, bool) { return l.Ends, l.Withdrawn && !now.Before(l.Ends) })
-	f.Withdrawn = forget(f.Withdrawn, func(w withdrawal) (time.Time, bool) { return w.Until, !now.Before(w.Until) })
-	f.Retired = slices.DeleteFunc(f.Retired, func(r retirement) bool {
+	f.Links = forget(f.Links, maxUnder, func(l Link) (time.Time, bool) { return l.Made, f.before(l.Made) })
+	f.Links = forget(f.Links, maxEnded, func(l Link) (time.Time, bool) { return l.Ends, l.Withdrawn && ended(l) })
+	f.Links = forget(f.Links, max(0, maxEnded-good), func(l Link) (time.Time, bool) {
+		return l.Ends, !l.Withdrawn && !f.before(l.Made) && ended(l)
+	})
+	f.Withdrawn = forget(f.Withdrawn, maxEnded, func(w withdrawal) (time.Time, bool) { return w.Until, !now.Before(w.Until) })
+	f.Retired = forget(f.Retired, maxRetired, func(r retirement) (time.Time, bool) {
 		id := thumbprint(r.Public)
-		return !past.Before(r.Until) && !slices.ContainsFunc(f.Links, func(l Link) bool { return l.Key == id && past.Before(l.Ends) })
+		return r.Until, !now.Before(r.Until) && !slices.ContainsFunc(f.Links, func(l Link) bool { return l.Key == id && !ended(l) })
 	})
 }
 
-// forget drops, of those that have ended, all but the maxEnded that did so last.
-func forget[T any](all []T, end func(T) (at time.Time, ended bool)) []T {
-	var ends []time.Time
+// forget drops, of those that are over, all but so many of the latest.
+func forget[T any](all []T, most int, over func(T) (at time.Time, is bool)) []T {
+	var times []time.Time
 	for _, one := range all {
-		if at, ended := end(one); ended {
-			ends = append(ends, at)
+		if at, is := over(one); is {
+			times = append(times, at)
 		}
 	}
-	if len(ends) <= maxEnded {
+	if len(times) <= most {
 		return all
 	}
-	slices.SortFunc(ends, time.Time.Compare)
-	first := ends[len(ends)-maxEnded] // of those that stay
+	slices.SortFunc(times, time.Time.Compare)
+	gone := times[:len(times)-most]
+	last := gone[len(gone)-1]
+	of := 0 // that moment: so many
+	for _, at := range gone {
+		if at.Equal(last) {
+			of++
+		}
+	}
 	return slices.DeleteFunc(all, func(one T) bool {
-		at, ended := end(one)
-		return ended && at.Before(first)
+		at, is := over(one)
+		if is && at.Equal(last) {
+			of--
+			return of >= 0
+		}
+		return is && at.Before(last)
 	})
 }
 

@@ -12,13 +12,15 @@ type Withdrawal struct {
 }
 
 // Withdrawals returns what is withdrawn and has not ended by itself: all tokens
-// made at all or before, unless that is zero, and those.
+// made at all or before, unless that is zero, and those. The latest links of all are
+// among those, too: where the clock was ahead, all says nothing of them to a relay
+// whose clock is not.
 func (s *Store) Withdrawals() (all time.Time, those []Withdrawal) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	now := s.now()
 	for _, l := range s.file.Links {
-		if l.Withdrawn && now.Before(l.Ends) {
+		if (l.Withdrawn || s.file.before(l.Made)) && now.Before(l.Ends) {
 			those = append(those, Withdrawal{l.ID, l.Ends})
 		}
 	}

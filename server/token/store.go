@@ -51,10 +51,8 @@ type Link struct {
 // several programs may read and change at once: every change is made, under a
 // lock, to what the file holds at that moment, and is on the disk before it
 // counts. The file is replaced in one step, so that one that can't be written
-// in full, and a program that is ended at any moment, leave it as it was. What
-// has ended leaves the file with a change a day later, unless it was withdrawn,
-// and links that were withdrawn with all others at once. Of the other withdrawn
-// ones that have ended the 10,000 stay that did so last.
+// in full, and a program that is ended at any moment, leave it as it was. Of what
+// is over the latest stays in the file: see prune.
 //
 // Any goroutine may use a Store.
 //
@@ -200,8 +198,8 @@ func (s *Store) Links() []Link {
 		if end, retired := until[l.Key]; retired && end.Before(l.Ends) {
 			l.Ends = end
 		}
-		if now.Before(l.Ends) {
-			l.Withdrawn = s.dead[l.ID] || s.file.before(l.Made)
+		if now.Before(l.Ends) && !s.file.before(l.Made) {
+			l.Withdrawn = s.dead[l.ID]
 			links = append(links, l)
 		}
 	}
@@ -446,9 +444,13 @@ func (f *storeFile) revoked(c Claims) bool {
 
 func (f *storeFile) withdraw(id string, now time.Time) {
 	for i := range f.Links {
-		if f.Links[i].ID == id {
-			f.Links[i].Withdrawn = true
-			return
+		if l := &f.Links[i]; l.ID == id {
+			l.Withdrawn = true
+			if now.Before(l.Ends) {
+				return
+			}
+			// Who withdraws what has ended is at odds with a relay's clock, to which
+			// it is to be told.
 		}
 	}
 	f.Withdrawn = slices.DeleteFunc(f.Withdrawn, func(w withdrawal) bool { return w.ID == id })

@@ -63,6 +63,12 @@ type connection struct {
 	pongs chan server.Said
 	asked chan struct{} // capacity 1: the relay wants a new token
 	nonce string        // that it asks for one with; u.mu guards it
+
+	// The writer's:
+	renewed time.Time            // when the relay last got a token
+	told    map[string]time.Time // the ends of withdrawn tokens that it was told of, by ID
+	untold  []token.Withdrawal   // what it is still to be told, and then that this is
+	sent    uint64               // version of what is withdrawn
 }
 
 // read takes what the relay says until the connection ends, and returns why.
@@ -130,8 +136,7 @@ func (c *connection) take(m server.Told) {
 func (c *connection) write() error {
 	renew := time.NewTicker(renewEvery)
 	defer renew.Stop()
-	sent := uint64(0)   // version of what is withdrawn
-	var early time.Time // when all were withdrawn, by a clock that was ahead; zero where it wasn't
+	var soon, more <-chan time.Time // when a token is due that was asked for, and more withdrawals
 	c.mu.Lock()
 	c.about = false
 	c.mu.Unlock()
@@ -139,15 +144,19 @@ func (c *connection) write() error {
 	hello := false
 	for {
 		c.mu.Lock()
-		queue, orders, about, version := c.queue, c.orders, c.about, c.version
+		queue, orders, about, version, stored := c.queue, c.orders, c.about, c.version, c.stored
 		c.queue, c.orders, c.about = nil, nil, false
 		c.mu.Unlock()
-		if version != sent { // before all else
-			var err error
-			if early, err = c.withdraw(version); err != nil {
+		if version != c.sent { // before all else
+			if stored < c.sent { // which the relay may have refused
+				clear(c.told)
+			}
+			if err := c.withdraw(version); err != nil {
 				return err
 			}
-			sent = version
+		}
+		if len(c.untold) > 0 && more == nil {
+			more = time.After(chunkEvery)
 		}
 		if about || !hello {
 			what := c.About()
@@ -176,6 +185,11 @@ func (c *connection) write() error {
 				return err
 			}
 		case <-c.asked:
+			if soon == nil {
+				soon = time.After(time.Until(c.renewed.Add(renewPause)))
+			}
+		case <-soon:
+			soon = nil
 			if err := c.renew(); err != nil {
 				return err
 			}
@@ -183,8 +197,10 @@ func (c *connection) write() error {
 			if err := c.renew(); err != nil {
 				return err
 			}
-			if !early.IsZero() && time.Now().After(early) {
-				sent = 0
+		case <-more:
+			more = nil
+			if err := c.tell(time.Time{}); err != nil {
+				return err
 			}
 		}
 	}
@@ -192,6 +208,7 @@ func (c *connection) write() error {
 
 // renew gives the relay a new token.
 func (c *connection) renew() error {
+	c.renewed = time.Now()
 	c.mu.Lock()
 	nonce := c.nonce
 	c.mu.Unlock()
@@ -203,32 +220,48 @@ func (c *connection) renew() error {
 	return c.say(server.Said{Type: "token", Token: raw})
 }
 
-// withdraw tells the relay all that is withdrawn. The token that opened the
-// connection may be of that: a new one comes before. Where all were withdrawn at a
-// time that has not come yet, by a clock that was ahead, early is that time, when it
-// is to be told again; one that is far ahead would end what others make until then,
-// and now stands for it.
-func (c *connection) withdraw(version uint64) (early time.Time, err error) {
+// withdraw tells the relay what is withdrawn that it wasn't told yet over this
+// connection: at once as much as it takes at once, then the rest. The token that opened
+// the connection may be of that: a new one comes before. Where all were withdrawn at a
+// time that has not come yet, by a clock that was ahead, it would end what others make
+// until then, and the moment when it was first told stands for it.
+func (c *connection) withdraw(version uint64) error {
 	all, some := c.Withdrawn()
 	if !all.IsZero() {
 		if err := c.renew(); err != nil {
-			return early, err
+			return err
 		}
 	}
-	now := time.Now()
-	if all.After(now) {
-		early = all
-	}
-	if all.After(now.Add(ClockSlack)) {
-		all = now
-	}
-	for len(some) > chunk {
-		if err := c.say(server.Said{Type: "withdrawn", Some: some[:chunk]}); err != nil {
-			return early, err
+	if now := time.Now(); all.After(now.Add(ClockSlack)) {
+		if !all.Equal(c.ahead) {
+			c.ahead, c.stands = all, now
 		}
-		some = some[chunk:]
+		all = c.stands
 	}
-	return early, c.say(server.Said{Type: "withdrawn", N: version, All: all, Some: some})
+	c.sent, c.untold = version, nil
+	for _, w := range some {
+		if until, there := c.told[w.ID]; !there || !until.Equal(w.Until) {
+			c.untold = append(c.untold, w)
+		}
+	}
+	err := c.tell(all)
+	for i := 1; i < chunksAtOnce && len(c.untold) > 0 && err == nil; i++ {
+		err = c.tell(time.Time{})
+	}
+	return err
+}
+
+// tell tells the relay of some that it is to be told.
+func (c *connection) tell(all time.Time) error {
+	some := c.untold[:min(chunk, len(c.untold))]
+	m := server.Said{Type: "withdrawn", All: all, Some: some}
+	if c.untold = c.untold[len(some):]; len(c.untold) == 0 {
+		m.N = c.sent
+	}
+	for _, w := range some {
+		c.told[w.ID] = w.Until
+	}
+	return c.say(m)
 }
 
 func (c *connection) say(m server.Said) error {

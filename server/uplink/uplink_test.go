@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"net"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -285,27 +287,32 @@ func TestWithdraw(t *testing.T) {
 	}
 	r.stop()
 	waitFor(t, "not connected", func() bool { return l.Status().State != Connected })
-	var many []string
-	for i := range 2*chunk + 5 {
-		many = append(many, "m"+time.Duration(i).String())
+	var many []string // more than a relay takes at once
+	for range 7000 {
+		many = append(many, rand.Text())
 	}
 	if withdraw(many...) {
 		t.Error("stored at a relay that is not there")
 	}
 	r.start()
+	waitFor(t, "connected again", l.is(Connected))
+	since := l.Status().Since
 	waitFor(t, "stored", func() bool {
 		_, some := l.Withdrawn()
 		return !slices.ContainsFunc(some, func(w token.Withdrawal) bool { return !r.member.Withdrawn(w.ID, time.Now()) })
 	})
+	if s := l.Status(); s.State != Connected || s.Since != since {
+		t.Errorf("%+v, before since %v", s, since)
+	}
 }
 
-// What is withdrawn is what a relay is told first of all.
-func TestWithdrawalsComeFirst(t *testing.T) {
-	r := newRelay(t)
-	told := make(chan server.Said, 1)
+// pretend returns the address of a stream of a relay that does what serve does over
+// each connection, which ends then.
+func (r *relay) pretend(serve func(*websocket.Conn)) *url.URL {
+	r.t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
 	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		conn, err := (&websocket.Upgrader{Subprotocols: []string{"earshot.v1"}}).Upgrade(w, q, nil)
@@ -313,22 +320,115 @@ func TestWithdrawalsComeFirst(t *testing.T) {
 			return
 		}
 		defer conn.Close()
-		var m server.Said
-		if conn.ReadJSON(&m) == nil {
-			select {
-			case told <- m:
-			default:
-			}
-		}
+		serve(conn)
 	})}
 	done := make(chan error)
 	go func() { done <- srv.Serve(ln) }()
-	t.Cleanup(func() { _ = srv.Close(); <-done })
+	r.t.Cleanup(func() { _ = srv.Close(); <-done })
 	to := r.url()
 	to.Host = ln.Addr().String()
-	r.laptopAt(to, "")
-	if m := <-told; m.Type != "withdrawn" || m.N == 0 {
-		t.Errorf("told %+v", m)
+	return to
+}
+
+// What is withdrawn is what a relay is told first of all; then only what it was not
+// told yet, unless it has not stored that.
+func TestWithdrawalsAreTold(t *testing.T) {
+	r := newRelay(t)
+	told := make(chan server.Said)
+	var stores atomic.Bool
+	stores.Store(true)
+	l := r.laptopAt(r.pretend(func(conn *websocket.Conn) {
+		if conn.WriteJSON(server.Told{Type: "welcome"}) != nil {
+			return
+		}
+		for first := true; ; first = false {
+			var m server.Said
+			if conn.ReadJSON(&m) != nil {
+				return
+			}
+			if !first && m.Type != "withdrawn" {
+				continue
+			}
+			if stores.Load() && conn.WriteJSON(server.Told{Type: "withdrawn", N: m.N}) != nil {
+				return
+			}
+			select {
+			case told <- m:
+			case <-t.Context().Done():
+				return
+			}
+		}
+	}), "")
+	check := func(want ...string) {
+		t.Helper()
+		m := <-told
+		var got []string
+		for _, w := range m.Some {
+			got = append(got, w.ID)
+		}
+		if m.Type != "withdrawn" || m.N == 0 || !slices.Equal(got, want) {
+			t.Errorf("told %+v, want %q", m, want)
+		}
+	}
+	withdraw := func(id string, want bool) {
+		t.Helper()
+		l.mu.Lock()
+		l.some = append(l.some, token.Withdrawal{ID: id, Until: time.Now().Add(time.Hour)})
+		l.mu.Unlock()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if got := l.Withdraw(ctx); got != want {
+			t.Errorf("%s is stored: %v", id, got)
+		}
+	}
+	check()
+	waitFor(t, "connected", l.is(Connected))
+	for _, step := range []struct {
+		id     string
+		stored bool
+		told   []string
+	}{
+		{"a", true, []string{"a"}},
+		{"b", true, []string{"b"}},
+		{"c", false, []string{"c"}},
+		{"d", true, []string{"a", "b", "c", "d"}},
+		{"e", true, []string{"e"}},
+	} {
+		stores.Store(step.stored)
+		done := make(chan struct{})
+		go func() { defer close(done); withdraw(step.id, step.stored) }()
+		check(step.told...)
+		<-done
+	}
+}
+
+// A relay that asks for tokens without end gets one a second.
+func TestAskedEndlessly(t *testing.T) {
+	r := newRelay(t)
+	var tokens atomic.Int32
+	over := make(chan struct{})
+	r.laptopAt(r.pretend(func(conn *websocket.Conn) {
+		defer close(over)
+		end := time.Now().Add(2500 * time.Millisecond)
+		_ = conn.SetReadDeadline(end)
+		go func() {
+			for time.Now().Before(end) && conn.WriteJSON(server.Told{Type: "token"}) == nil {
+				time.Sleep(time.Millisecond)
+			}
+		}()
+		for {
+			var m server.Said
+			if conn.ReadJSON(&m) != nil {
+				return
+			}
+			if m.Type == "token" {
+				tokens.Add(1)
+			}
+		}
+	}), "")
+	<-over
+	if n := tokens.Load(); n < 2 || n > 3 {
+		t.Errorf("%d tokens in 2.5 s", n)
 	}
 }
 

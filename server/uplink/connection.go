@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"golang.org/x/time/rate"
 
 	"earshot/audio"
 	"earshot/server"
@@ -67,8 +68,9 @@ type connection struct {
 	// The writer's:
 	renewed time.Time            // when the relay last got a token
 	told    map[string]time.Time // the ends of withdrawn tokens that it was told of, by ID
-	untold  []token.Withdrawal   // what it is still to be told, and then that this is
-	sent    uint64               // version of what is withdrawn
+	untold  []token.Withdrawal   // what it is still to be told
+	pace    *rate.Limiter        // of chunks of that
+	sent    uint64               // version of what is withdrawn, with the last of that
 }
 
 // read takes what the relay says until the connection ends, and returns why.
@@ -148,7 +150,7 @@ func (c *connection) write() error {
 		c.queue, c.orders, c.about = nil, nil, false
 		c.mu.Unlock()
 		if version != c.sent { // before all else
-			if stored < c.sent { // which the relay may have refused
+			if len(c.untold) == 0 && stored < c.sent { // it may have refused that
 				clear(c.told)
 			}
 			if err := c.withdraw(version); err != nil {
@@ -199,7 +201,7 @@ func (c *connection) write() error {
 			}
 		case <-more:
 			more = nil
-			if err := c.tell(time.Time{}); err != nil {
+			if err := c.tellMore(); err != nil {
 				return err
 			}
 		}
@@ -244,11 +246,20 @@ func (c *connection) withdraw(version uint64) error {
 			c.untold = append(c.untold, w)
 		}
 	}
-	err := c.tell(all)
-	for i := 1; i < chunksAtOnce && len(c.untold) > 0 && err == nil; i++ {
-		err = c.tell(time.Time{})
+	if err := c.tell(all); err != nil {
+		return err
 	}
-	return err
+	return c.tellMore()
+}
+
+// tellMore tells the relay what it is still to be told, as far as that may be now.
+func (c *connection) tellMore() error {
+	for len(c.untold) > 0 && c.pace.Allow() {
+		if err := c.tell(time.Time{}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tell tells the relay of some that it is to be told.

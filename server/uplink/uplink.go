@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"golang.org/x/time/rate"
 
 	"earshot/audio"
 	"earshot/server"
@@ -339,7 +340,15 @@ func (u *Uplink) connect(ctx context.Context) (State, string, time.Duration) {
 		_ = conn.Close()
 	})
 	defer stop()
-	c := &connection{Uplink: u, conn: conn, gone: make(chan struct{}), pongs: make(chan server.Said, 4), asked: make(chan struct{}, 1), told: map[string]time.Time{}}
+	c := &connection{
+		Uplink: u,
+		conn:   conn,
+		gone:   make(chan struct{}),
+		pongs:  make(chan server.Said, 4),
+		asked:  make(chan struct{}, 1),
+		told:   map[string]time.Time{},
+		pace:   rate.NewLimiter(rate.Every(chunkEvery), chunksAtOnce),
+	}
 	read := make(chan error, 1)
 	go func() {
 		defer close(c.gone)
